@@ -1,0 +1,26 @@
+# Thin names for what xtask does; `just --list` shows them.
+
+# Build what is missing, start a server, provision a function, stream 336,776 flights through it
+demo:
+    cargo xtask demo
+
+# All tests, the Python clients' included
+test:
+    cargo xtask test
+
+# Only the guest: CPython as one WebAssembly module
+guest:
+    cargo xtask guest
+
+# What continuous integration runs
+ci:
+    .ci/run
+
+# Speed of our own parts (criterion)
+bench *ARGS:
+    cargo bench --package vivarium-benches {{ARGS}}
+
+# Format and lint
+check:
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets -- --deny warnings
