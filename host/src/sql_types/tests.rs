@@ -1,0 +1,316 @@
+use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
+
+use super::*;
+
+fn parse(text: &str) -> (DataType, bool) {
+    let field = parse_field("f", text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    assert_eq!(field.name(), "f");
+    (field.data_type().clone(), field.is_nullable())
+}
+
+fn refused(text: &str) -> String {
+    match parse_field("f", text) {
+        Ok(field) => panic!("{text} was read as {field:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn list(item: DataType, nullable: bool) -> DataType {
+    DataType::List(Field::new_list_field(item, nullable).into())
+}
+
+fn structure(fields: &[(&str, DataType, bool)]) -> DataType {
+    DataType::Struct(fields.iter().map(|(name, t, n)| Field::new(*name, t.clone(), *n)).collect::<Fields>())
+}
+
+fn map(key: DataType, value: DataType, nullable: bool) -> DataType {
+    let entries = structure(&[("key", key, false), ("value", value, nullable)]);
+    DataType::Map(Field::new("entries", entries, false).into(), false)
+}
+
+fn utc() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+#[test]
+fn plain_types_of_every_dialect() {
+    let table: &[(&[&str], DataType)] = &[
+        (&["BOOLEAN", "bool", "Boolean"], DataType::Boolean),
+        (&["TINYINT", "INT8", "int8", "Int8"], DataType::Int8),
+        (&["SMALLINT", "int16", "INT2"], DataType::Int16),
+        (&["INT", "INTEGER", "INT4", "Int32", " \t\nint "], DataType::Int32),
+        (&["BIGINT", "INT64", "int64"], DataType::Int64),
+        (&["UINT8", "TINYINT UNSIGNED"], DataType::UInt8),
+        (&["UINT16", "SMALLINT UNSIGNED", "int16 unsigned"], DataType::UInt16),
+        (&["UINT32", "INT UNSIGNED", "INTEGER  UNSIGNED"], DataType::UInt32),
+        (&["UINT64", "BIGINT UNSIGNED", "UInt64"], DataType::UInt64),
+        (&["float16", "halffloat"], DataType::Float16),
+        (&["FLOAT", "REAL", "FLOAT4", "Float32"], DataType::Float32),
+        (&["DOUBLE", "double precision", "FLOAT8", "FLOAT64"], DataType::Float64),
+        (&["VARCHAR", "STRING", "text", "Utf8", "VARCHAR(20)", "CHARACTER VARYING (7)"], DataType::Utf8),
+        (&["LargeUtf8", "large_string"], DataType::LargeUtf8),
+        (&["Utf8View", "string_view"], DataType::Utf8View),
+        (&["BINARY", "VARBINARY", "BYTEA", "VARBINARY(3)"], DataType::Binary),
+        (&["large_binary", "LargeBinary"], DataType::LargeBinary),
+        (&["fixed_size_binary[16]", "FixedSizeBinary(16)"], DataType::FixedSizeBinary(16)),
+        (&["DATE", "date32", "date32[day]"], DataType::Date32),
+        (&["Date64", "date64[ms]"], DataType::Date64),
+        (
+            &["TIMESTAMP", "TIMESTAMP(0)", "TIMESTAMP(6)", "timestamp[us]", "Timestamp(Microsecond, None)"],
+            DataType::Timestamp(TimeUnit::Microsecond, None),
+        ),
+        (&["DATETIME", "Timestamp(µs)"], DataType::Timestamp(TimeUnit::Microsecond, None)),
+        (&["TIMESTAMP(9)", "timestamp[ns]"], DataType::Timestamp(TimeUnit::Nanosecond, None)),
+        (&["timestamp[s]", "TIMESTAMP(s) WITHOUT TIME ZONE"], DataType::Timestamp(TimeUnit::Second, None)),
+        (&["TIMESTAMP_TZ", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE", "timestamp[us, tz=UTC]"], utc()),
+        (&[r#"Timestamp(Microsecond, Some("UTC"))"#, r#"Timestamp(µs, "UTC")"#], utc()),
+        (
+            &["timestamp[ms, tz=+02:00]", "timestamp[ms,tz= +02:00 ]", "TIMESTAMP(ms, '+02:00')"],
+            DataType::Timestamp(TimeUnit::Millisecond, Some("+02:00".into())),
+        ),
+        (
+            &["timestamp[ns, tz=Europe/Paris]"],
+            DataType::Timestamp(TimeUnit::Nanosecond, Some("Europe/Paris".into())),
+        ),
+        (&["TIME", "time64[us]", "TIME(3)", "Time64(Microsecond)"], DataType::Time64(TimeUnit::Microsecond)),
+        (&["time32[ms]", "Time32(ms)"], DataType::Time32(TimeUnit::Millisecond)),
+        (&["duration[us]", "DURATION", "Duration(Microsecond)"], DataType::Duration(TimeUnit::Microsecond)),
+        (
+            &["INTERVAL", "month_day_nano_interval", "Interval(MonthDayNano)"],
+            DataType::Interval(IntervalUnit::MonthDayNano),
+        ),
+        (&["Interval(YearMonth)"], DataType::Interval(IntervalUnit::YearMonth)),
+        (&["DECIMAL(10, 2)", "numeric(10,2)", "decimal128(10, 2)"], DataType::Decimal128(10, 2)),
+        (&["DECIMAL(38)"], DataType::Decimal128(38, 0)),
+        (&["DECIMAL(39, 39)", "Decimal256(39, 39)"], DataType::Decimal256(39, 39)),
+        (&["DECIMAL(76, 0)"], DataType::Decimal256(76, 0)),
+        (&["decimal64(18, 18)"], DataType::Decimal64(18, 18)),
+        (&["decimal32(9, -9)"], DataType::Decimal32(9, -9)),
+    ];
+    for (spellings, expected) in table {
+        for spelling in *spellings {
+            assert_eq!(parse(spelling), (expected.clone(), false), "{spelling}");
+            assert_eq!(parse(&format!("{spelling} NULL")), (expected.clone(), true), "{spelling} NULL");
+            assert_eq!(parse(&format!("{spelling} not null")), (expected.clone(), false), "{spelling}");
+        }
+    }
+}
+
+#[test]
+fn containers_and_their_nullability() {
+    let table: &[(&str, DataType)] = &[
+        ("ARRAY(INT32 NULL)", list(DataType::Int32, true)),
+        ("ARRAY(INT32)", list(DataType::Int32, false)),
+        ("VARCHAR[]", list(DataType::Utf8, true)),
+        ("timestamp[]", list(DataType::Timestamp(TimeUnit::Microsecond, None), true)),
+        ("date[]", list(DataType::Date32, true)),
+        ("INT[][]", list(list(DataType::Int32, true), true)),
+        ("List(Int64)", list(DataType::Int64, true)),
+        ("List(non-null Int64)", list(DataType::Int64, false)),
+        ("list<item: int64 not null>", list(DataType::Int64, false)),
+        ("list<item: int64>", list(DataType::Int64, true)),
+        (
+            "large_list<element: string>",
+            DataType::LargeList(Field::new("element", DataType::Utf8, true).into()),
+        ),
+        (
+            "fixed_size_list<item: float>[3]",
+            DataType::FixedSizeList(Field::new_list_field(DataType::Float32, true).into(), 3),
+        ),
+        (
+            "FixedSizeList(3 x non-null Float32)",
+            DataType::FixedSizeList(Field::new_list_field(DataType::Float32, false).into(), 3),
+        ),
+        ("MAP(STRING, DECIMAL(10, 2))", map(DataType::Utf8, DataType::Decimal128(10, 2), false)),
+        ("MAP(STRING, INT32 NULL)", map(DataType::Utf8, DataType::Int32, true)),
+        ("map<string, int64>", map(DataType::Utf8, DataType::Int64, true)),
+        ("TUPLE(INT32, STRING)", structure(&[("1", DataType::Int32, false), ("2", DataType::Utf8, false)])),
+        (
+            "TUPLE(1 INT32 NULL, 2 STRING)",
+            structure(&[("1", DataType::Int32, true), ("2", DataType::Utf8, false)]),
+        ),
+        ("TUPLE(A INT32,)", structure(&[("A", DataType::Int32, false)])),
+        ("TUPLE(INT32 NULL,)", structure(&[("1", DataType::Int32, true)])),
+        ("TUPLE(SMALLINT UNSIGNED NULL)", structure(&[("1", DataType::UInt16, true)])),
+        ("TUPLE(date DATE)", structure(&[("date", DataType::Date32, false)])),
+        (
+            "TUPLE(`a \"b\"` INT, 名 INT)",
+            structure(&[("a \"b\"", DataType::Int32, false), ("名", DataType::Int32, false)]),
+        ),
+        (
+            "STRUCT<a INT, b VARCHAR NOT NULL>",
+            structure(&[("a", DataType::Int32, true), ("b", DataType::Utf8, false)]),
+        ),
+        (
+            "struct<a: list<item: int8>, b: string not null>",
+            structure(&[("a", list(DataType::Int8, true), true), ("b", DataType::Utf8, false)]),
+        ),
+        (
+            r#"Struct("a": non-null Int64, "b": Utf8)"#,
+            structure(&[("a", DataType::Int64, false), ("b", DataType::Utf8, true)]),
+        ),
+        (
+            "ARRAY(TUPLE(x MAP(STRING, ARRAY(INT8 NULL) NULL), y INT64))",
+            list(
+                structure(&[
+                    ("x", map(DataType::Utf8, list(DataType::Int8, true), true), false),
+                    ("y", DataType::Int64, false),
+                ]),
+                false,
+            ),
+        ),
+    ];
+    for (spelling, expected) in table {
+        assert_eq!(parse(spelling), (expected.clone(), false), "{spelling}");
+        assert_eq!(parse(&format!("{spelling} NULL")), (expected.clone(), true), "{spelling} NULL");
+    }
+    assert_eq!(parse("Nullable(Int32)"), (DataType::Int32, true));
+    assert_eq!(parse("NULL"), (DataType::Null, true));
+}
+
+#[test]
+fn display_reads_back() {
+    let table = [
+        ("INT NULL", "INT NULL"),
+        ("int64", "BIGINT"),
+        ("tinyint unsigned null", "UINT8 NULL"),
+        ("decimal(39,1)", "DECIMAL(39, 1)"),
+        ("decimal128(5, -2)", "DECIMAL128(5, -2)"),
+        ("decimal256(5, 2)", "DECIMAL256(5, 2)"),
+        ("decimal64(5, 2)", "DECIMAL64(5, 2)"),
+        ("timestamp[us]", "TIMESTAMP"),
+        ("timestamptz", "TIMESTAMP_TZ"),
+        ("timestamp[ms, tz=Europe/Paris]", r#"TIMESTAMP(ms, "Europe/Paris")"#),
+        ("timestamp(9)", "TIMESTAMP(ns)"),
+        ("time32[s]", "TIME32(s)"),
+        ("time64[ns]", "TIME64(ns)"),
+        ("duration[ms]", "DURATION(ms)"),
+        ("interval(daytime)", "INTERVAL(DayTime)"),
+        ("fixed_size_binary[4]", "FIXED_SIZE_BINARY(4)"),
+        ("varchar[]", "ARRAY(VARCHAR NULL)"),
+        ("large_list<item: int8 not null>", "LARGE_LIST(TINYINT NOT NULL)"),
+        ("fixed_size_list(float, 3)", "FIXED_SIZE_LIST(FLOAT NULL, 3)"),
+        ("map<string, int64> null", "MAP(VARCHAR, BIGINT NULL) NULL"),
+        ("TUPLE(INT32, STRING NULL)", "TUPLE(1 INT, 2 VARCHAR NULL)"),
+        ("struct<`a b` int, nullable: int>", r#"TUPLE("a b" INT NULL, "nullable" INT NULL)"#),
+        ("TUPLE(date: NULL)", r#"TUPLE("date" NULL)"#),
+        ("TUPLE('say \"hi\"' INT)", r#"TUPLE("say ""hi""" INT)"#),
+    ];
+    for (written, canonical) in table {
+        let field = parse_field("f", written).unwrap();
+        assert_eq!(display(&field), canonical, "{written}");
+        assert_eq!(parse_field("f", canonical).unwrap(), field, "{canonical}");
+    }
+}
+
+#[test]
+fn errors_name_position_and_expectation() {
+    let table = [
+        ("", "expected a type, found the end of the text at character 1"),
+        ("   ", "expected a type, found the end of the text at character 4"),
+        ("INTT", "unknown type `INTT` at character 1; did you mean INT?"),
+        ("VARCHR NULL", "unknown type `VARCHR` at character 1; did you mean VARCHAR?"),
+        ("banana", "unknown type `banana` at character 1"),
+        ("INT NOT", "expected `NULL` after `NOT`, found the end of the text at character 8"),
+        ("INT NULL NULL", "expected the end of the type, found `NULL` at character 10"),
+        ("INT, INT", "expected the end of the type, found `,` at character 4"),
+        ("INT; DROP TABLE x", "expected a type, found `;` at character 4"),
+        ("ARRAY", "expected `(` or `<`, found the end of the text at character 6"),
+        ("ARRAY(INT", "expected `)`, found the end of the text at character 10"),
+        ("ARRAY(INT>", "expected `)`, found `>` at character 10"),
+        ("TUPLE()", "expected a type, found `)` at character 7"),
+        ("TUPLE(a INT, a INT)", "field name `a` at character 19 is used twice in one tuple"),
+        ("MAP(INT)", "expected `,` and the type of the map's values, found `)` at character 8"),
+        (
+            "MAP(INT NULL, INT)",
+            "expected a map key that cannot be NULL, found a nullable type at character 5",
+        ),
+        (
+            "DECIMAL",
+            "expected `(precision, scale)` after the decimal type, found the end of the text at character 8",
+        ),
+        ("DECIMAL(0, 0)", "the precision of a decimal must be 1 to 76, found `0` at character 9"),
+        ("DECIMAL(77, 0)", "the precision of a decimal must be 1 to 76, found `77` at character 9"),
+        ("DECIMAL(10, 11)", "the scale of a decimal must be 0 to 10, found `11` at character 13"),
+        ("DECIMAL(10, -1)", "expected a number, found `-` at character 13"),
+        ("decimal128(39, 0)", "the precision of a decimal must be 1 to 38, found `39` at character 12"),
+        ("TIMESTAMP(10)", "the number of fractional digits must be 0 to 9, found `10` at character 11"),
+        (
+            "timestamp[fortnight]",
+            "expected a time unit: `s`, `ms`, `us` or `ns`, found `fortnight` at character 11",
+        ),
+        ("timestamp[us, tz=UTC", "expected `]` after the time zone, found `UTC` at character 18"),
+        ("Timestamp(us, \"UTC)", "expected a closing quote, found the end of the text at character 20"),
+        ("time64[ms]", "expected `us` or `ns`, found `ms` at character 8"),
+        (
+            "FIXED_SIZE_BINARY(0)",
+            "the width of a fixed-size binary in bytes must be 1 to 2147483647, found `0` at character 19",
+        ),
+        (
+            "VARIANT NULL",
+            "type VARIANT at character 1 is not supported yet: pass it as VARCHAR and parse it in the function",
+        ),
+        ("ARRAY(VECTOR(3))", "type VECTOR at character 7 is not supported yet: use ARRAY(FLOAT32)"),
+        ("VARCHAR UNSIGNED", "expected the end of the type, found `UNSIGNED` at character 9"),
+        ("名前", "unknown type `名前` at character 1"),
+        ("TUPLE(名 名)", "unknown type `名` at character 9"),
+    ];
+    for (text, message) in table {
+        assert_eq!(refused(text), message, "{text}");
+    }
+}
+
+#[test]
+fn hostile_text_is_bounded() {
+    let deep = "ARRAY(".repeat(MAX_DEPTH + 1) + "INT" + &")".repeat(MAX_DEPTH + 1);
+    assert!(refused(&deep).contains("nested deeper than 32 levels"), "{}", refused(&deep));
+    let just_deep_enough = "ARRAY(".repeat(MAX_DEPTH) + "INT" + &")".repeat(MAX_DEPTH);
+    parse(&just_deep_enough);
+
+    let brackets = "INT".to_owned() + &"[]".repeat(MAX_DEPTH + 1);
+    assert!(refused(&brackets).contains("nested deeper"));
+    let mixed = "ARRAY(".repeat(20) + "INT" + &"[]".repeat(20) + &")".repeat(20);
+    assert!(refused(&mixed).contains("nested deeper"));
+    // Brackets after a closed container add to what is inside it.
+    let outside = "ARRAY(".repeat(20) + "INT" + &")".repeat(20) + &"[]".repeat(20);
+    assert!(refused(&outside).contains("nested deeper"));
+    let nullable = "NULLABLE(".repeat(5000);
+    assert!(refused(&nullable).contains("nested deeper") || refused(&nullable).contains("limit"));
+
+    assert_eq!(
+        refused(&"x".repeat(MAX_TEXT_BYTES + 1)),
+        "the type has 16385 bytes, the limit is 16384 bytes"
+    );
+    let long = refused(&"x".repeat(MAX_TEXT_BYTES));
+    assert!(long.len() < 200, "{long}");
+    let digits = refused(&format!("DECIMAL({}, 0)", "9".repeat(1000)));
+    assert!(digits.len() < 200 && digits.contains("must be 1 to 76"), "{digits}");
+    let escapes = refused("TUPLE(\"\u{1b}[31m\r\n\0\" \u{202e}x)");
+    assert!(!escapes.contains(['\u{1b}', '\n', '\r', '\0', '\u{202e}']), "{escapes}");
+}
+
+/// No text makes the parser panic or run away: every prefix, deletion and doubling of valid types.
+#[test]
+fn mutations_never_panic() {
+    let seeds = [
+        "TUPLE(A INT32 NULL, `b c` MAP(STRING, DECIMAL(10, 2)) NULL,)",
+        "struct<a: list<item: timestamp[us, tz=Europe/Paris] not null>, b: µs[][]>",
+        r#"Struct("a": non-null Timestamp(µs, Some("UTC")), 名: fixed_size_list<item: float>[3])"#,
+    ];
+    for seed in seeds {
+        let characters: Vec<char> = seed.chars().collect();
+        for at in 0..=characters.len() {
+            let prefix: String = characters[..at].iter().collect();
+            let _ = parse_field("f", &prefix);
+            let suffix: String = characters[at..].iter().collect();
+            let _ = parse_field("f", &suffix);
+            for inserted in ['(', ')', '[', ']', '<', '"', '-', ',', '9', 'µ', '\0', ':'] {
+                let _ = parse_field("f", &format!("{prefix}{inserted}{suffix}"));
+                if at < characters.len() {
+                    let rest: String = characters[at + 1..].iter().collect();
+                    let _ = parse_field("f", &format!("{prefix}{inserted}{rest}"));
+                }
+            }
+        }
+    }
+}
