@@ -1,0 +1,9 @@
+/* Exact conversion between Arrow decimals and decimal.Decimal. */
+#ifndef VIVARIUM_DECIMAL_H
+#define VIVARIUM_DECIMAL_H
+
+/* Checks once whether the memory layout of Decimal is the one that the fast path knows; without
+ * it every value travels as text. Needs `guest.decimal`. */
+void decimal_init(void);
+
+#endif

@@ -1,0 +1,158 @@
+"""Executes a function's code as a module and finds its handler."""
+
+import errno
+import importlib
+import inspect
+import keyword
+import os
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from json import loads
+
+import _vivarium
+
+_ROOT = _vivarium.udf_root
+_modules = sys.modules
+_NO_ENTROPY = (errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EIO)
+_ENTROPY_HINT = (
+    "random numbers are not available while the function is imported, because every fork would "
+    "repeat them: draw them inside the function"
+)
+_own_modules = set()
+
+
+class _Refused(Exception):
+    """Ends loading with (kind, message, exception)."""
+
+
+def load(raw, n_parameters):
+    """Returns (handler, skip_null), or (kind, message, exception) where message and exception
+    may be None."""
+    try:
+        spec = loads(raw)
+        _set_environment(spec["environment"])
+        module = _execute(spec["filename"], spec["code"])
+        handler = _find(module, spec["handler"])
+        _check_signature(handler, spec["handler"], n_parameters)
+    except _Refused as refused:
+        kind, message, exception = refused.args
+        if message is not None:
+            message = message[:4096].encode("utf-8", "backslashreplace")
+        return kind, message, exception
+    return handler, bool(spec["skip_null"])
+
+
+def _set_environment(variables):
+    try:
+        os.environ.clear()
+        os.environ.update(variables)
+    except (TypeError, ValueError, OSError) as exception:
+        raise _Refused("import", f"the environment cannot be set: {exception}", None) from None
+
+
+def _module_name(filename):
+    """The file's stem where that can be the name of a module and hides no other one."""
+    stem = filename.rpartition("/")[2].partition(".")[0]
+    if not stem.isidentifier() or keyword.iskeyword(stem) or stem in sys.stdlib_module_names:
+        return "udf"
+    if stem in _modules and stem not in _own_modules:
+        return "udf"
+    return stem
+
+
+def _store(filename, code):
+    parts = filename.split("/")
+    if "\0" in filename or any(part in ("", ".", "..") for part in parts):
+        raise _Refused("import", f"{filename!r} is not a plain relative file name", None)
+    path = f"{_ROOT}/{filename}"
+    status = _vivarium.put_file(path, code.encode("utf-8", "surrogatepass"))
+    if status not in (0, errno.EEXIST):
+        raise _Refused("import", f"{filename!r} cannot be stored: {os.strerror(status)}", None)
+    return path
+
+
+def _compile(code, path):
+    try:
+        return compile(code, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as exception:
+        raise _Refused("syntax", None, exception) from None
+    except (MemoryError, RecursionError) as exception:
+        raise _Refused("syntax", "the code is nested too deeply to be compiled", exception) from None
+
+
+def _execute(filename, code):
+    path = _store(filename, code)
+    importlib.invalidate_caches()
+    compiled = _compile(code, path)
+    name = _module_name(filename)
+    spec = spec_from_file_location(name, path)
+    module = module_from_spec(spec)
+    _own_modules.add(name)
+    _modules[name] = module
+    try:
+        exec(compiled, module.__dict__)
+    except BaseException as exception:
+        _modules.pop(name, None)
+        raise _Refused("import", _hint(exception), exception) from None
+    return module
+
+
+def _hint(exception):
+    """A message of its own where the exception's would leave the user puzzled."""
+    if isinstance(exception, OSError):
+        puzzling = exception.errno in _NO_ENTROPY and exception.filename is None
+    else:
+        puzzling = isinstance(exception, NotImplementedError) and "urandom" in str(exception)
+    return f"{exception}: {_ENTROPY_HINT}" if puzzling else None
+
+
+def _find(module, handler):
+    found = module
+    for part in handler.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise _Refused("handler", _missing(module, handler), None) from None
+        except BaseException as exception:
+            raise _Refused("handler", None, exception) from None
+    if not callable(found):
+        kind = type(found).__name__
+        raise _Refused("handler", f"`{handler}` is not callable, it is of type {kind}", None)
+    if inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
+        raise _Refused("handler", f"`{handler}` is asynchronous, which is not supported", None)
+    return found
+
+
+def _missing(module, handler):
+    names = [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__
+    ]
+    known = f"; it defines {', '.join(f'`{name}`' for name in names[:10])}" if names else ""
+    return f"the code defines no `{handler}`{known}"
+
+
+def _check_signature(handler, name, n_parameters):
+    try:
+        signature = inspect.signature(handler)
+    except Exception:
+        return  # some built-in callables do not tell
+    least = most = 0
+    for parameter in signature.parameters.values():
+        required = parameter.default is parameter.empty
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            least += required
+            most += 1
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            most = float("inf")
+        elif parameter.kind is parameter.KEYWORD_ONLY and required:
+            message = f"`{name}{signature}` requires the keyword argument `{parameter.name}`, but arguments are passed by position"
+            raise _Refused("handler", message, None)
+    if least <= n_parameters <= most:
+        return
+    takes = f"{least}" if least == most else f"at least {least}" if most == float("inf") else f"{least} to {most}"
+    plural = "" if takes == "1" else "s"
+    declares = "1 parameter" if n_parameters == 1 else f"{n_parameters} parameters"
+    message = f"`{name}{signature}` takes {takes} positional argument{plural}, but the function is declared with {declares}"
+    raise _Refused("handler", message, None)
