@@ -10,7 +10,7 @@
 #include "text.h"
 
 PyObject *
-reader_reject(const Reader *reader, const char *format, ...)
+reader_reject(Reader *reader, const char *format, ...)
 {
     char reason[512], expected[256];
     va_list arguments;
@@ -23,21 +23,22 @@ reader_reject(const Reader *reader, const char *format, ...)
 }
 
 static PyObject *
-read_null(const Reader *Py_UNUSED(reader), int64_t Py_UNUSED(row))
+read_null(Reader *Py_UNUSED(reader), int64_t Py_UNUSED(row))
 {
     return Py_None;
 }
 
 static PyObject *
-read_bool(const Reader *reader, int64_t row)
+read_bool(Reader *reader, int64_t row)
 {
     return bit_is_set(reader->values, row) ? Py_True : Py_False;
 }
 
-#define INTEGER_READER(name, ctype, convert)                   \
-    static PyObject *name(const Reader *reader, int64_t row)   \
-    {                                                          \
-        return convert(((const ctype *)reader->values)[row]);  \
+#define INTEGER_READER(name, ctype, convert)                               \
+    static PyObject *name(Reader *reader, int64_t row)                     \
+    {                                                                      \
+        ctype value = ((const ctype *)reader->values)[row];                \
+        return reader->reuses ? spare_integer(&reader->spare, (int64_t)value) : convert(value); \
     }
 
 INTEGER_READER(read_int8, int8_t, PyLong_FromLong)
@@ -47,38 +48,53 @@ INTEGER_READER(read_int64, int64_t, PyLong_FromLongLong)
 INTEGER_READER(read_uint8, uint8_t, PyLong_FromLong)
 INTEGER_READER(read_uint16, uint16_t, PyLong_FromLong)
 INTEGER_READER(read_uint32, uint32_t, PyLong_FromUnsignedLongLong)
-INTEGER_READER(read_uint64, uint64_t, PyLong_FromUnsignedLongLong)
 
 static PyObject *
-read_float16(const Reader *reader, int64_t row)
+read_uint64(Reader *reader, int64_t row)
+{
+    return PyLong_FromUnsignedLongLong(((const uint64_t *)reader->values)[row]);
+}
+
+static PyObject *
+float_object(Reader *reader, double value)
+{
+    return reader->reuses ? spare_float(&reader->spare, value) : PyFloat_FromDouble(value);
+}
+
+static PyObject *
+read_float16(Reader *reader, int64_t row)
 {
     double value = PyFloat_Unpack2((const char *)reader->values + 2 * row, PY_LITTLE_ENDIAN);
     if (value == -1.0 && PyErr_Occurred()) {
         return NULL;
     }
-    return PyFloat_FromDouble(value);
+    return float_object(reader, value);
 }
 
 static PyObject *
-read_float32(const Reader *reader, int64_t row)
+read_float32(Reader *reader, int64_t row)
 {
-    return PyFloat_FromDouble((double)((const float *)reader->values)[row]);
+    return float_object(reader, (double)((const float *)reader->values)[row]);
 }
 
 static PyObject *
-read_float64(const Reader *reader, int64_t row)
+read_float64(Reader *reader, int64_t row)
 {
-    return PyFloat_FromDouble(((const double *)reader->values)[row]);
+    return float_object(reader, ((const double *)reader->values)[row]);
 }
 
 static PyObject *
-read_text(const Reader *reader, int64_t start, int64_t end)
+read_text(Reader *reader, int64_t start, int64_t end)
 {
     if (start < 0 || end < start || end - start > PTRDIFF_MAX) {
         return reader_reject(reader, "has offsets that decrease");
     }
-    const uint8_t *data = reader->values;
-    PyObject *text = text_from_utf8(data + start, (size_t)(end - start));
+    const uint8_t *data = (const uint8_t *)reader->values + start;
+    size_t length = (size_t)(end - start);
+    if (reader->reuses && length > 1 && length <= MAX_SPARE_TEXT && is_ascii(data, length)) {
+        return spare_text(&reader->spare, data, length);
+    }
+    PyObject *text = text_from_utf8(data, length);
     if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
         PyErr_Clear();
         return reader_reject(reader, "is not valid UTF-8");
@@ -87,7 +103,7 @@ read_text(const Reader *reader, int64_t start, int64_t end)
 }
 
 static PyObject *
-read_bytes(const Reader *reader, int64_t start, int64_t end)
+read_bytes(Reader *reader, int64_t start, int64_t end)
 {
     if (start < 0 || end < start || end - start > PTRDIFF_MAX) {
         return reader_reject(reader, "has offsets that decrease");
@@ -97,35 +113,35 @@ read_bytes(const Reader *reader, int64_t start, int64_t end)
 }
 
 static PyObject *
-read_utf8(const Reader *reader, int64_t row)
+read_utf8(Reader *reader, int64_t row)
 {
     const int32_t *offsets = reader->offsets;
     return read_text(reader, offsets[row], offsets[row + 1]);
 }
 
 static PyObject *
-read_large_utf8(const Reader *reader, int64_t row)
+read_large_utf8(Reader *reader, int64_t row)
 {
     const int64_t *offsets = reader->offsets;
     return read_text(reader, offsets[row], offsets[row + 1]);
 }
 
 static PyObject *
-read_binary(const Reader *reader, int64_t row)
+read_binary(Reader *reader, int64_t row)
 {
     const int32_t *offsets = reader->offsets;
     return read_bytes(reader, offsets[row], offsets[row + 1]);
 }
 
 static PyObject *
-read_large_binary(const Reader *reader, int64_t row)
+read_large_binary(Reader *reader, int64_t row)
 {
     const int64_t *offsets = reader->offsets;
     return read_bytes(reader, offsets[row], offsets[row + 1]);
 }
 
 static PyObject *
-read_fixed_binary(const Reader *reader, int64_t row)
+read_fixed_binary(Reader *reader, int64_t row)
 {
     int64_t width = reader->type->width;
     return read_bytes(reader, row * width, (row + 1) * width);
@@ -159,19 +175,10 @@ static bool
 choose(Reader *reader)
 {
     reader->read = PLAIN_READERS[reader->type->kind];
-    switch (reader->type->kind) {
-    case TYPE_INT64:
-        reader->fast = FAST_INT64;
-        break;
-    case TYPE_FLOAT64:
-        reader->fast = FAST_FLOAT64;
-        break;
-    case TYPE_UTF8:
-        reader->fast = FAST_UTF8;
-        break;
-    default:
-        reader->fast = FAST_NONE;
-    }
+    reader->reuses = reader->path.parent == NULL;
+    reader->fast = reader->type->kind == TYPE_INT64     ? FAST_INT64
+                   : reader->type->kind == TYPE_FLOAT64 ? FAST_FLOAT64
+                                                        : FAST_NONE;
     return reader->read != NULL || reader_choose_temporal(reader) || reader_choose_nested(reader);
 }
 
@@ -213,6 +220,7 @@ reader_release(Reader *reader)
     free(reader->keys);
     free(reader->children);
     Py_XDECREF(reader->zone);
+    Py_XDECREF(reader->spare.object);
     *reader = (Reader){0};
 }
 

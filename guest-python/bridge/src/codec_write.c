@@ -426,7 +426,6 @@ writer_choose_plain(Writer *writer)
     writer->layout = PLAIN_WRITERS[kind].layout;
     writer->fast = kind == TYPE_INT64     ? FAST_INT64
                    : kind == TYPE_FLOAT64 ? FAST_FLOAT64
-                   : kind == TYPE_UTF8    ? FAST_UTF8
                                           : FAST_NONE;
     return writer->write != NULL;
 }

@@ -105,13 +105,21 @@ split_words(Magnitude rest, DecimalWord *words)
 }
 
 static PyObject *
-decimal_from_words(const DecimalWord *words, int count, bool negative, int32_t scale)
+decimal_from_words(Reader *reader, const DecimalWord *words, int count, bool negative)
 {
     PyTypeObject *type = (PyTypeObject *)guest.decimal;
-    DecimalObject *decimal = (DecimalObject *)type->tp_alloc(type, 0);
-    if (decimal == NULL) {
+    PyObject *object;
+    if (!reader->reuses) {
+        object = type->tp_alloc(type, 0);
+    } else if (spare_is_free(&reader->spare)) {
+        object = Py_NewRef(reader->spare.object);
+    } else {
+        object = spare_replace(&reader->spare, type->tp_alloc(type, 0), 0);
+    }
+    if (object == NULL) {
         return NULL;
     }
+    DecimalObject *decimal = (DecimalObject *)object;
     Py_ssize_t digits = (Py_ssize_t)(count - 1) * WORD_DIGITS;
     DecimalWord top = words[count - 1];
     do {
@@ -121,14 +129,14 @@ decimal_from_words(const DecimalWord *words, int count, bool negative, int32_t s
     decimal->hash = -1;
     decimal->number = (DecimalNumber){
         .flags = (uint8_t)(DECIMAL_STATIC | (negative ? DECIMAL_NEGATIVE : 0)),
-        .exponent = -scale,
+        .exponent = -reader->type->scale,
         .digits = digits,
         .length = count,
         .allocated = DECIMAL_INLINE_WORDS,
         .words = decimal->inline_words,
     };
     memcpy(decimal->inline_words, words, sizeof words[0] * (size_t)count);
-    return (PyObject *)decimal;
+    return object;
 }
 
 /* Loads a value that fits 64 bits; false if it does not. */
@@ -152,22 +160,21 @@ load_small(const char *bytes, size_t width, int64_t *value)
 }
 
 PyObject *
-read_decimal(const Reader *reader, int64_t row)
+read_decimal(Reader *reader, int64_t row)
 {
     size_t width = (size_t)reader->type->width;
-    int32_t scale = reader->type->scale;
     const char *bytes = (const char *)reader->values + width * (size_t)row;
     DecimalWord words[DECIMAL_INLINE_WORDS];
     int64_t small;
     if (layout_known && load_small(bytes, width, &small)) {
         uint64_t size = small < 0 ? 0 - (uint64_t)small : (uint64_t)small;
-        return decimal_from_words(words, split_small(size, words), small < 0, scale);
+        return decimal_from_words(reader, words, split_small(size, words), small < 0);
     }
     Magnitude magnitude;
     bool negative = magnitude_load(&magnitude, bytes, width);
     int count = layout_known ? split_words(magnitude, words) : 0;
-    return count > 0 ? decimal_from_words(words, count, negative, scale)
-                     : decimal_from_text(&magnitude, negative, scale);
+    return count > 0 ? decimal_from_words(reader, words, count, negative)
+                     : decimal_from_text(&magnitude, negative, reader->type->scale);
 }
 
 /* ---- Decimal to Arrow ---- */

@@ -161,16 +161,16 @@ vivarium_load(const char *spec, uint32_t spec_len, const ArrowSchema *input,
 }
 
 static inline PyObject *
-read_argument(const Reader *reader, int64_t row)
+read_argument(Reader *reader, int64_t row)
 {
     if (reader_is_null(reader, row)) {
         return Py_None;
     }
     switch (reader->fast) {
     case FAST_INT64:
-        return PyLong_FromLongLong(((const int64_t *)reader->values)[row]);
+        return spare_integer(&reader->spare, ((const int64_t *)reader->values)[row]);
     case FAST_FLOAT64:
-        return PyFloat_FromDouble(((const double *)reader->values)[row]);
+        return spare_float(&reader->spare, ((const double *)reader->values)[row]);
     default:
         return reader->read(reader, row);
     }
@@ -206,7 +206,7 @@ static bool
 any_argument_is_null(const Function *function, int64_t row)
 {
     for (int64_t i = 0; i < function->n_parameters; i++) {
-        const Reader *reader = &function->readers[i];
+        Reader *reader = &function->readers[i];
         if (reader_is_null(reader, row) || reader->type->kind == TYPE_NULL) {
             return true;
         }

@@ -42,12 +42,12 @@ field_names(const Type *type)
 }
 
 static PyObject *
-read_elements(const Reader *reader, int64_t start, int64_t end)
+read_elements(Reader *reader, int64_t start, int64_t end)
 {
     if (start < 0 || end < start || end - start > PTRDIFF_MAX) {
         return reader_reject(reader, "has offsets that decrease");
     }
-    const Reader *child = &reader->children[0];
+    Reader *child = &reader->children[0];
     PyObject *list = PyList_New((Py_ssize_t)(end - start));
     if (list == NULL) {
         return NULL;
@@ -64,28 +64,28 @@ read_elements(const Reader *reader, int64_t start, int64_t end)
 }
 
 static PyObject *
-read_list(const Reader *reader, int64_t row)
+read_list(Reader *reader, int64_t row)
 {
     const int32_t *offsets = reader->offsets;
     return read_elements(reader, offsets[row], offsets[row + 1]);
 }
 
 static PyObject *
-read_large_list(const Reader *reader, int64_t row)
+read_large_list(Reader *reader, int64_t row)
 {
     const int64_t *offsets = reader->offsets;
     return read_elements(reader, offsets[row], offsets[row + 1]);
 }
 
 static PyObject *
-read_fixed_list(const Reader *reader, int64_t row)
+read_fixed_list(Reader *reader, int64_t row)
 {
     int64_t width = reader->type->width;
     return read_elements(reader, row * width, (row + 1) * width);
 }
 
 static PyObject *
-read_struct(const Reader *reader, int64_t row)
+read_struct(Reader *reader, int64_t row)
 {
     PyObject *dict = PyDict_New();
     if (dict == NULL) {
@@ -104,11 +104,11 @@ read_struct(const Reader *reader, int64_t row)
 }
 
 static PyObject *
-read_map(const Reader *reader, int64_t row)
+read_map(Reader *reader, int64_t row)
 {
     const int32_t *offsets = reader->offsets;
-    const Reader *keys = &reader->children[0].children[0];
-    const Reader *values = &reader->children[0].children[1];
+    Reader *keys = &reader->children[0].children[0];
+    Reader *values = &reader->children[0].children[1];
     PyObject *dict = PyDict_New();
     if (dict == NULL) {
         return NULL;

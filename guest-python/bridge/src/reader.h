@@ -10,15 +10,16 @@
 #include "arrow_abi.h"
 #include "failure.h"
 #include "schema.h"
+#include "spare.h"
 
 /* Types whose conversion is inlined into the row loop. */
-typedef enum { FAST_NONE, FAST_INT64, FAST_FLOAT64, FAST_UTF8 } FastPath;
+typedef enum { FAST_NONE, FAST_INT64, FAST_FLOAT64 } FastPath;
 
 typedef struct Reader Reader;
 
 /* A new reference to the value at `row`, which is not null; on failure NULL with either a failure
  * recorded or an exception raised. */
-typedef PyObject *(*ReadFunction)(const Reader *reader, int64_t row);
+typedef PyObject *(*ReadFunction)(Reader *reader, int64_t row);
 
 struct Reader {
     ReadFunction read;
@@ -33,6 +34,8 @@ struct Reader {
     PyObject **keys;   /* struct: the field names */
     PyObject *zone;    /* timestamp: its tzinfo */
     int64_t offset_us; /* timestamp: UTC offset of a fixed zone, microseconds */
+    bool reuses;       /* a parameter, see spare.h */
+    Spare spare;
 };
 
 /* Chooses the reader for a type, which must outlive it. Failure as in `type_parse`. */
@@ -43,15 +46,14 @@ void reader_release(Reader *reader);
 bool reader_bind(Reader *reader, const ArrowArray *array);
 
 /* Records an `argument` failure of this reader's column and returns NULL. */
-PyObject *reader_reject(const Reader *reader, const char *format, ...)
+PyObject *reader_reject(Reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Choosers of the families that live in files of their own; false if the type is not theirs. */
 bool reader_choose_temporal(Reader *reader);
 bool reader_choose_nested(Reader *reader);
 
-PyObject *read_decimal(const Reader *reader, int64_t row);
-PyObject *read_utf8_slow(const char *data, Py_ssize_t length);
+PyObject *read_decimal(Reader *reader, int64_t row);
 
 static inline bool
 bit_is_set(const uint8_t *bits, int64_t index)
@@ -67,7 +69,7 @@ reader_is_null(const Reader *reader, int64_t row)
 
 /* The value at `row`, None for null. */
 static inline PyObject *
-reader_value(const Reader *reader, int64_t row)
+reader_value(Reader *reader, int64_t row)
 {
     return reader_is_null(reader, row) ? Py_None : reader->read(reader, row);
 }

@@ -19,37 +19,71 @@ static const int64_t MICROS_PER_DAY = INT64_C(86400000000);
 static PyObject *name_fromutc;
 
 static PyObject *
-reject_nanoseconds(const Reader *reader, int64_t value)
+reject_nanoseconds(Reader *reader, int64_t value)
 {
     return reader_reject(reader, "%" PRId64 " has a nanosecond part, which Python cannot hold",
                          value);
 }
 
 static PyObject *
-reject_range(const Reader *reader, int64_t value)
+reject_range(Reader *reader, int64_t value)
 {
     return reader_reject(reader, "%" PRId64 " is outside what Python can hold", value);
 }
 
+/* The packed fields of dates and datetimes, as the macros of datetime.h read them. */
+static void
+set_date(unsigned char *data, CivilDate date)
+{
+    data[0] = (unsigned char)(date.year >> 8);
+    data[1] = (unsigned char)date.year;
+    data[2] = (unsigned char)date.month;
+    data[3] = (unsigned char)date.day;
+}
+
+static void
+set_time(unsigned char *data, int32_t seconds, int32_t micros)
+{
+    data[0] = (unsigned char)(seconds / 3600);
+    data[1] = (unsigned char)(seconds / 60 % 60);
+    data[2] = (unsigned char)(seconds % 60);
+    data[3] = (unsigned char)(micros >> 16);
+    data[4] = (unsigned char)(micros >> 8);
+    data[5] = (unsigned char)micros;
+}
+
+/* Makes a new object the one to be used again. */
 static PyObject *
-date_object(const Reader *reader, int64_t days, int64_t value)
+keep(Reader *reader, PyObject *object)
+{
+    return reader->reuses ? spare_replace(&reader->spare, object, 0) : object;
+}
+
+static PyObject *
+date_object(Reader *reader, int64_t days, int64_t value)
 {
     if (days < FIRST_DAY || days > LAST_DAY) {
         return reject_range(reader, value);
     }
     CivilDate date = date_from_days(days);
-    return PyDate_FromDate(date.year, date.month, date.day);
+    if (reader->reuses && spare_is_free(&reader->spare)) {
+        PyDateTime_Date *object = (PyDateTime_Date *)Py_NewRef(reader->spare.object);
+        object->hashcode = -1;
+        set_date(object->data, date);
+        return (PyObject *)object;
+    }
+    return keep(reader, PyDate_FromDate(date.year, date.month, date.day));
 }
 
 static PyObject *
-read_date32(const Reader *reader, int64_t row)
+read_date32(Reader *reader, int64_t row)
 {
     int32_t days = ((const int32_t *)reader->values)[row];
     return date_object(reader, days, days);
 }
 
 static PyObject *
-read_date64(const Reader *reader, int64_t row)
+read_date64(Reader *reader, int64_t row)
 {
     int64_t value = ((const int64_t *)reader->values)[row], rest;
     int64_t days = floor_divide(value, SECONDS_PER_DAY * 1000, &rest);
@@ -60,7 +94,7 @@ read_date64(const Reader *reader, int64_t row)
 }
 
 static PyObject *
-time_object(const Reader *reader, int64_t value)
+time_object(Reader *reader, int64_t value)
 {
     int64_t per_second = PER_SECOND[reader->type->unit], micros;
     if (value < 0 || value >= SECONDS_PER_DAY * per_second) {
@@ -75,26 +109,32 @@ time_object(const Reader *reader, int64_t value)
     } else {
         micros *= 1000000 / per_second;
     }
-    return PyTime_FromTime((int)(seconds / 3600), (int)(seconds / 60 % 60), (int)(seconds % 60),
-                           (int)micros);
+    if (reader->reuses && spare_is_free(&reader->spare)) {
+        PyDateTime_Time *object = (PyDateTime_Time *)Py_NewRef(reader->spare.object);
+        object->hashcode = -1;
+        set_time(object->data, (int32_t)seconds, (int32_t)micros);
+        return (PyObject *)object;
+    }
+    return keep(reader, PyTime_FromTime((int)(seconds / 3600), (int)(seconds / 60 % 60),
+                                        (int)(seconds % 60), (int)micros));
 }
 
 static PyObject *
-read_time32(const Reader *reader, int64_t row)
+read_time32(Reader *reader, int64_t row)
 {
     return time_object(reader, ((const int32_t *)reader->values)[row]);
 }
 
 static PyObject *
-read_time64(const Reader *reader, int64_t row)
+read_time64(Reader *reader, int64_t row)
 {
     return time_object(reader, ((const int64_t *)reader->values)[row]);
 }
 
-/* Splits a timestamp into days and microseconds of the day; false (with a failure) if the unit is
+/* Splits a timestamp or duration into days and microseconds of the day; false (with a failure) if the unit is
  * finer than Python's. */
 static bool
-split_timestamp(const Reader *reader, int64_t value, int64_t *days, int64_t *micros)
+split_timestamp(Reader *reader, int64_t value, int64_t *days, int64_t *micros)
 {
     int64_t per_second = PER_SECOND[reader->type->unit];
     *days = floor_divide(value, SECONDS_PER_DAY * per_second, micros);
@@ -110,48 +150,58 @@ split_timestamp(const Reader *reader, int64_t value, int64_t *days, int64_t *mic
     return true;
 }
 
+/* `zone` is the same for all values of a reader. */
 static PyObject *
-datetime_object(const Reader *reader, int64_t value, int64_t days, int64_t micros, PyObject *zone)
+datetime_object(Reader *reader, int64_t value, int64_t days, int64_t micros, PyObject *zone,
+                bool reuse)
 {
     if (days < FIRST_DAY || days > LAST_DAY) {
         return reject_range(reader, value);
     }
     CivilDate date = date_from_days(days);
-    int32_t seconds = (int32_t)(micros / 1000000);
-    return PyDateTimeAPI->DateTime_FromDateAndTime(
-        date.year, date.month, date.day, seconds / 3600, seconds / 60 % 60, seconds % 60,
-        (int)(micros % 1000000), zone, PyDateTimeAPI->DateTimeType);
+    int32_t seconds = (int32_t)(micros / 1000000), fraction = (int32_t)(micros % 1000000);
+    if (reuse && spare_is_free(&reader->spare)) {
+        PyDateTime_DateTime *object = (PyDateTime_DateTime *)Py_NewRef(reader->spare.object);
+        object->hashcode = -1;
+        set_date(object->data, date);
+        set_time(object->data + 4, seconds, fraction);
+        return (PyObject *)object;
+    }
+    PyObject *object = PyDateTimeAPI->DateTime_FromDateAndTime(
+        date.year, date.month, date.day, seconds / 3600, seconds / 60 % 60, seconds % 60, fraction,
+        zone, PyDateTimeAPI->DateTimeType);
+    return reuse ? keep(reader, object) : object;
 }
 
 static PyObject *
-read_timestamp(const Reader *reader, int64_t row)
+read_timestamp(Reader *reader, int64_t row)
 {
     int64_t value = ((const int64_t *)reader->values)[row], days, micros;
     if (!split_timestamp(reader, value, &days, &micros)) {
         return NULL;
     }
-    return datetime_object(reader, value, days, micros, Py_None);
+    return datetime_object(reader, value, days, micros, Py_None, reader->reuses);
 }
 
 static PyObject *
-read_timestamp_fixed(const Reader *reader, int64_t row)
+read_timestamp_fixed(Reader *reader, int64_t row)
 {
     int64_t value = ((const int64_t *)reader->values)[row], days, micros;
     if (!split_timestamp(reader, value, &days, &micros)) {
         return NULL;
     }
     days += floor_divide(micros + reader->offset_us, MICROS_PER_DAY, &micros);
-    return datetime_object(reader, value, days, micros, reader->zone);
+    return datetime_object(reader, value, days, micros, reader->zone, reader->reuses);
 }
 
 static PyObject *
-read_timestamp_zone(const Reader *reader, int64_t row)
+read_timestamp_zone(Reader *reader, int64_t row)
 {
     int64_t value = ((const int64_t *)reader->values)[row], days, micros;
     if (!split_timestamp(reader, value, &days, &micros)) {
         return NULL;
     }
-    PyObject *utc = datetime_object(reader, value, days, micros, reader->zone);
+    PyObject *utc = datetime_object(reader, value, days, micros, reader->zone, false);
     if (utc == NULL) {
         return NULL;
     }
@@ -165,7 +215,7 @@ read_timestamp_zone(const Reader *reader, int64_t row)
 }
 
 static PyObject *
-read_duration(const Reader *reader, int64_t row)
+read_duration(Reader *reader, int64_t row)
 {
     int64_t value = ((const int64_t *)reader->values)[row], days, micros;
     if (!split_timestamp(reader, value, &days, &micros)) {
@@ -174,7 +224,16 @@ read_duration(const Reader *reader, int64_t row)
     if (days < -999999999 || days > 999999999) {
         return reject_range(reader, value);
     }
-    return PyDelta_FromDSU((int)days, (int)(micros / 1000000), (int)(micros % 1000000));
+    if (reader->reuses && spare_is_free(&reader->spare)) {
+        PyDateTime_Delta *object = (PyDateTime_Delta *)Py_NewRef(reader->spare.object);
+        object->hashcode = -1;
+        object->days = (int)days;
+        object->seconds = (int)(micros / 1000000);
+        object->microseconds = (int)(micros % 1000000);
+        return (PyObject *)object;
+    }
+    return keep(reader,
+                PyDelta_FromDSU((int)days, (int)(micros / 1000000), (int)(micros % 1000000)));
 }
 
 /* An instance of one of the package's namedtuples. Consumes the fields. */
@@ -202,7 +261,7 @@ tuple_object(PyObject *type, PyObject *const *fields, Py_ssize_t count)
 }
 
 static PyObject *
-read_day_time(const Reader *reader, int64_t row)
+read_day_time(Reader *reader, int64_t row)
 {
     const int32_t *value = (const int32_t *)reader->values + 2 * row;
     PyObject *fields[] = {PyLong_FromLong(value[0]), PyLong_FromLong(value[1])};
@@ -210,7 +269,7 @@ read_day_time(const Reader *reader, int64_t row)
 }
 
 static PyObject *
-read_month_day_nano(const Reader *reader, int64_t row)
+read_month_day_nano(Reader *reader, int64_t row)
 {
     const char *value = (const char *)reader->values + 16 * row;
     int32_t months, days;

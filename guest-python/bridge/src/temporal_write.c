@@ -84,7 +84,7 @@ write_time(Writer *writer, PyObject *value)
     }
     int64_t seconds = PyDateTime_TIME_GET_HOUR(value) * 3600 +
                       PyDateTime_TIME_GET_MINUTE(value) * 60 + PyDateTime_TIME_GET_SECOND(value);
-    int64_t scaled;
+    int64_t scaled = 0;
     if (scale(writer, value, seconds, PyDateTime_TIME_GET_MICROSECOND(value), &scaled) < 0) {
         return -1;
     }
@@ -132,7 +132,7 @@ write_timestamp(Writer *writer, PyObject *value)
         to_utc(writer, value, &seconds, &micros) < 0) {
         return -1;
     }
-    int64_t scaled;
+    int64_t scaled = 0;
     if (scale(writer, value, seconds, micros, &scaled) < 0) {
         return -1;
     }
@@ -147,7 +147,7 @@ write_duration(Writer *writer, PyObject *value)
     }
     int64_t seconds = (int64_t)PyDateTime_DELTA_GET_DAYS(value) * 86400 +
                       PyDateTime_DELTA_GET_SECONDS(value);
-    int64_t scaled;
+    int64_t scaled = 0;
     if (scale(writer, value, seconds, PyDateTime_DELTA_GET_MICROSECONDS(value), &scaled) < 0) {
         return -1;
     }
