@@ -200,6 +200,9 @@ impl Arguments {
         let spinner = Progress::spinner("starting the sandbox (the first time on a machine takes longer)");
         let prepared = self.prepare_quietly(source, input.schema());
         spinner.finish_and_clear();
+        if let Ok((image, _)) = &prepared {
+            terminal::print_logs(image.build_logs());
+        }
         prepared
     }
 
@@ -257,7 +260,7 @@ impl Arguments {
     }
 
     fn engine_config(&self) -> EngineConfig {
-        let cache_dir = self.cache_dir.clone().or_else(default_cache_dir);
+        let cache_dir = self.cache_dir.clone().or_else(local::default_cache_dir);
         // One fork for each worker, one for the helper and one while an image is built.
         let instances = self.workers() + 2;
         let memory = self.limits().memory_bytes.max(Limits::default().memory_bytes);
@@ -267,12 +270,6 @@ impl Arguments {
             host_memory_bytes: memory.saturating_mul(instances as u64),
         }
     }
-}
-
-fn default_cache_dir() -> Option<PathBuf> {
-    let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = directory("XDG_CACHE_HOME").or_else(|| directory("HOME").map(|home| home.join(".cache")))?;
-    Some(base.join("vivarium"))
 }
 
 /// A Python source file.

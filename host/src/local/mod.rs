@@ -14,9 +14,19 @@ mod ordered;
 mod output;
 mod signature;
 
+use std::path::PathBuf;
+
 pub use describe::{Annotation, DescribeError, Function, Parameter, ParameterKind, SyntaxError, describe};
 pub use format::{Format, UnknownFormat};
 pub use input::{DEFAULT_INFER_ROWS, Input, InputError};
 pub use job::{Batch, Failure, Job, JobError, Totals, result_schema, run};
 pub use output::{Output, OutputError};
 pub use signature::{Signature, SignatureError, bind, choose};
+
+/// Where the command line keeps the compiled sandbox between runs: `vivarium` in the user's cache
+/// directory, if there is one.
+pub fn default_cache_dir() -> Option<PathBuf> {
+    let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = directory("XDG_CACHE_HOME").or_else(|| directory("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("vivarium"))
+}

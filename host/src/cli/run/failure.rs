@@ -75,9 +75,10 @@ impl Failure {
     /// The function's image could not be built.
     pub(super) fn build(error: BuildError, handler: &str) -> Self {
         match error {
-            BuildError::Call(call) => {
-                let failure = Self::call(&call);
-                Self { text: format!("`{handler}` cannot be loaded: {}", failure.text), ..failure }
+            BuildError::Call { error, logs } => {
+                let failure = Self::call(&error);
+                let text = format!("`{handler}` cannot be loaded\n\n{}", failure.text);
+                Self { text, logs: Some(*logs), ..failure }
             }
             BuildError::Spec(error) => Self::usage(error),
             BuildError::Schema(error) => Self::usage(error),

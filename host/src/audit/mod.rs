@@ -1,0 +1,172 @@
+//! What a function can reach, generated from the linked guest module and the configuration.
+//!
+//! Nothing here restates what the code does: host functions are those that the compiled module
+//! imports, limits are the fields of the configuration that the server runs with, and what is out
+//! of reach follows from imports that are not there. An import without a description is an error,
+//! so the report cannot silently fall behind the code.
+//!
+//! The JSON form is versioned by its `schema` member, [`SCHEMA`]. Members may be added under the
+//! same version; none is removed or changes its meaning.
+
+mod host_functions;
+mod limits;
+mod reach;
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use thiserror::Error;
+use vivarium_runtime::{Capabilities, EngineIdentity, ImportedFunction};
+
+pub use limits::Limit;
+pub use reach::Reach;
+
+use crate::config::Config;
+
+/// Version of the report's JSON form.
+pub const SCHEMA: &str = "vivarium.audit/1";
+
+/// Everything that is known about a function's surroundings.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Version of this program.
+    pub version: &'static str,
+    /// What the sandbox is made of: digests and versions.
+    pub engine: BTreeMap<&'static str, String>,
+    /// How long state lives, and who shares it.
+    pub isolation: Isolation,
+    /// Functions of the host that the guest can call.
+    pub host_functions: Vec<HostFunction>,
+    /// What is within reach and what is not, and why.
+    pub reach: Vec<Reach>,
+    /// Clocks and random numbers, as each fork gets them.
+    pub capabilities: Capabilities,
+    /// Environment variables.
+    pub environment: Environment,
+    /// Limits and other numbers of the configuration.
+    pub limits: Vec<Limit>,
+}
+
+/// How long state lives, and who shares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Isolation {
+    /// The level's name.
+    pub level: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// A function of the host that the guest can call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostFunction {
+    /// Module part of the import.
+    pub module: String,
+    /// Name part of the import.
+    pub name: String,
+    /// Types of parameters and results, from the module.
+    pub signature: String,
+    /// What it does for the guest.
+    pub does: &'static str,
+    /// What bounds it.
+    pub bounds: &'static str,
+}
+
+/// Environment variables that functions see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Environment {
+    /// Names that every function sees.
+    pub names: &'static [&'static str],
+    /// Where other names come from.
+    pub others: &'static str,
+}
+
+/// Why there is no report.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// The module imports something that nobody has described: what a function can reach is not
+    /// known.
+    #[error("the guest imports `{module}.{name}` {signature}, which this program does not describe")]
+    Undescribed {
+        /// Module part of the import.
+        module: String,
+        /// Name part of the import.
+        name: String,
+        /// Its type.
+        signature: String,
+    },
+    /// The configuration could not be read back.
+    #[error("the configuration cannot be listed: {reason}")]
+    Configuration {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl Report {
+    /// Puts together what the module imports and what the configuration says.
+    ///
+    /// # Errors
+    /// [`AuditError::Undescribed`] for an import that this program does not know.
+    pub fn new(
+        imports: &[ImportedFunction],
+        identity: &EngineIdentity,
+        capabilities: &Capabilities,
+        config: &Config,
+    ) -> Result<Self, AuditError> {
+        Ok(Self {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            engine: engine(identity),
+            isolation: Isolation {
+                level: "exchange",
+                meaning: "every exchange runs in a fresh fork of the function's image, which is thrown away \
+                          at its end; memory is never shared between functions, tenants or exchanges",
+            },
+            host_functions: host_functions::describe(imports)?,
+            reach: reach::derive(imports),
+            capabilities: capabilities.clone(),
+            environment: Environment {
+                names: &[],
+                others: "what a function's own specification grants, fixed when its image is built; nothing of \
+                         the server's environment",
+            },
+            limits: limits::list(config)?,
+        })
+    }
+
+    /// The report for people.
+    pub fn to_text(&self) -> String {
+        text::render(self)
+    }
+}
+
+fn engine(identity: &EngineIdentity) -> BTreeMap<&'static str, String> {
+    // Destructured, so that a new part of the identity cannot be forgotten here.
+    let EngineIdentity {
+        guest_digest,
+        abi_version,
+        python_version,
+        wasmtime_version,
+        compilation,
+        instrumentation_version,
+        image_format,
+        base_digest,
+    } = identity.clone();
+    BTreeMap::from([
+        ("guest_sha256", guest_digest),
+        ("guest_abi", abi_version),
+        ("python", python_version),
+        ("wasmtime", wasmtime_version),
+        ("compilation_digest", compilation),
+        ("instrumentation", instrumentation_version),
+        ("image_format", image_format),
+        ("base_image_sha256", base_digest),
+    ])
+}
+
+#[cfg(test)]
+mod tests;
