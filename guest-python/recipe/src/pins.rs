@@ -1,0 +1,85 @@
+//! Everything that is downloaded, each named by version and SHA-256.
+
+/// One file or package from outside.
+#[derive(Debug, Clone, Copy)]
+pub struct Pin {
+    /// The name under which its index knows it.
+    pub name: &'static str,
+    /// The exact version.
+    pub version: &'static str,
+    /// SHA-256 in hexadecimal of the file, one for each platform it is made for.
+    pub sha256: &'static [&'static str],
+}
+
+/// CPython's source archive.
+pub const PYTHON: Pin = Pin {
+    name: "Python",
+    version: "3.13.5",
+    sha256: &["93e583f243454e6e9e4588ca2c2662206ad961659863277afcdb96801647d640"],
+};
+
+/// The compiler: zig's wheel, with clang, wasm-ld and wasi-libc inside.
+pub const ZIG: Pin = Pin {
+    name: "ziglang",
+    version: "0.17.0",
+    sha256: &[
+        // Linux on x86-64, Linux on AArch64, macOS on AArch64, macOS on x86-64.
+        "97079827064a7492cce5541ceb438ae8003ce1e54e399676da2d62fb7a5dc08b",
+        "d2804f94f54f7fcf8169f4b212a619ad688a4e2e6592e976f0cf2e58e2cd8af3",
+        "87274af689c4128051b26c80f6f676757e0a81c2fdc137fd8b5679e928e4bc4f",
+        "4d910f0e363ddb60a6b8ddb55235617797a8ccbcb6c5c7132a949d9f833eea42",
+    ],
+};
+
+/// The time zone database.
+pub const TZDATA: Pin = Pin {
+    name: "tzdata",
+    version: "2026.6",
+    sha256: &["0a10eec6e13ef16b627fabed9a5f2ba61a62b1c67f327305f4e7e412a70b4aec"],
+};
+
+/// zlib 1.3.2, in the sources of the crate that binds it. Cargo checks the hash: it is the checksum
+/// in `Cargo.lock`.
+pub const ZLIB: Pin = Pin {
+    name: "libz-sys",
+    version: "1.1.31",
+    sha256: &["ff20308ecabd635a2dc1dd5834a86c462cca20efba1d5d3ddab1f8aea3455cb2"],
+};
+
+/// The folder inside CPython's source archive.
+pub const PYTHON_FOLDER: &str = "Python-3.13.5";
+
+/// File name of CPython's source archive.
+pub const PYTHON_ARCHIVE: &str = "Python-3.13.5.tar.xz";
+
+/// Where a Debian mirror keeps the same bytes, relative to the mirror's root.
+pub const PYTHON_DEBIAN_PATH: &str = "pool/main/p/python3.13/python3.13_3.13.5.orig.tar.xz";
+
+/// Where the Python project keeps it.
+pub const PYTHON_URL: &str = "https://www.python.org/ftp/python/3.13.5/Python-3.13.5.tar.xz";
+
+/// The pip that comes inside CPython's source, so that none needs to be installed.
+pub const PIP_WHEEL: &str = "Lib/ensurepip/_bundled/pip-25.1.1-py3-none-any.whl";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_sha256() {
+        for pin in [PYTHON, ZIG, TZDATA, ZLIB] {
+            for hash in pin.sha256 {
+                assert_eq!(hex::decode(hash).unwrap().len(), 32, "{}", pin.name);
+            }
+        }
+    }
+
+    #[test]
+    fn cargo_lock_has_the_pinned_zlib() {
+        let lock = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock")).unwrap();
+        let package =
+            lock.split("[[package]]").find(|package| package.contains("name = \"libz-sys\"")).unwrap();
+        assert!(package.contains(&format!("version = \"{}\"", ZLIB.version)));
+        assert!(package.contains(&format!("checksum = \"{}\"", ZLIB.sha256[0])));
+    }
+}
