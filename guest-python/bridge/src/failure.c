@@ -231,6 +231,25 @@ kind_of(PyObject *exception, FailureKind otherwise)
     return otherwise;
 }
 
+/* Fills everything but the row from an exception, of which the last reference may be dropped
+ * afterwards. */
+static void
+take_exception(PyObject *exception, FailureKind kind, bool keep_message)
+{
+    last.kind = kind_of(exception, kind);
+    if (last.kind == FAILURE_MEMORY) {
+        release_reserve();
+    }
+    describe(exception, keep_message);
+    if (last.kind == FAILURE_MEMORY) {
+        /* When memory is really out, CPython raises one static object, whose traceback would keep
+         * the frames, and all that filled the memory, alive. */
+        PyException_SetTraceback(exception, Py_None);
+        PyException_SetContext(exception, NULL);
+        PyException_SetCause(exception, NULL);
+    }
+}
+
 void
 failure_from_exception(FailureKind kind)
 {
@@ -240,11 +259,7 @@ failure_from_exception(FailureKind kind)
         failure_set(FAILURE_INTERNAL, NULL, "a failure without an exception");
         return;
     }
-    last.kind = kind_of(exception, kind);
-    if (last.kind == FAILURE_MEMORY) {
-        release_reserve();
-    }
-    describe(exception, false);
+    take_exception(exception, kind, false);
     Py_DECREF(exception);
     failure_reserve();
 }
@@ -263,11 +278,7 @@ failure_set_named(const char *kind, const char *message, PyObject *exception)
         copy(last.message, MAX_MESSAGE, message, strlen(message));
     }
     if (exception != NULL) {
-        last.kind = kind_of(exception, last.kind);
-        if (last.kind == FAILURE_MEMORY) {
-            release_reserve();
-        }
-        describe(exception, message != NULL);
+        take_exception(exception, last.kind, message != NULL);
         failure_reserve();
     }
 }

@@ -45,17 +45,22 @@ def class_name(cls):
     return f"{module}.{name}"
 
 
+def _utf8(text):
+    """What UTF-8 does not know, and NUL, is escaped."""
+    return text.encode("utf-8", "backslashreplace").replace(b"\0", b"\\x00")
+
+
 def _encode(text, limit):
-    """UTF-8 of at most `limit` bytes; what UTF-8 does not know is escaped."""
-    data = _slice(text, slice(limit)).encode("utf-8", "backslashreplace")
+    """UTF-8 of at most `limit` bytes."""
+    data = _utf8(_slice(text, slice(limit)))
     if len(data) <= limit:
         return data
     return data[:limit].decode("utf-8", "ignore").encode()
 
 
 def _encode_middle_out(text, limit):
-    """Keeps head and tail."""
-    data = text.encode("utf-8", "backslashreplace")
+    """UTF-8 of at most `limit` bytes, with head and tail kept."""
+    data = _utf8(text)
     if len(data) <= limit:
         return data
     head, tail = limit // 3, limit - limit // 3 - 64

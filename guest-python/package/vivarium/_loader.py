@@ -37,7 +37,7 @@ def load(raw, n_parameters):
     except _Refused as refused:
         kind, message, exception = refused.args
         if message is not None:
-            message = message[:4096].encode("utf-8", "backslashreplace")
+            message = message[:4096].encode("utf-8", "backslashreplace").replace(b"\0", b"\\x00")
         return kind, message, exception
     return handler, bool(spec["skip_null"])
 
