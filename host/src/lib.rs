@@ -1,1 +1,20 @@
-//! Skeleton.
+//! The server behind `vivarium serve`, and the rooms that its command line shares with it.
+//!
+//! One flow: a protocol adapter ([`provisioning`], [`flight`]) turns its wire into calls of the one
+//! [`functions::Functions`] service, which decides who may call what and hands out images of the
+//! sandbox runtime. Guest code runs on [`workers`] only. An adapter never touches WebAssembly, and
+//! the runtime never sees a token or a gRPC status.
+
+pub mod audit;
+pub mod config;
+mod connections;
+pub mod flight;
+pub mod functions;
+pub mod local;
+pub mod logging;
+pub mod provisioning;
+pub mod server;
+pub mod sql_types;
+pub mod status;
+pub mod token;
+pub mod workers;

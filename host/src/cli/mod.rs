@@ -1,0 +1,41 @@
+//! The command line: one module per subcommand.
+
+pub(crate) mod audit;
+pub(crate) mod run;
+pub(crate) mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Run untrusted Python functions over Arrow data, each tenant in its own WebAssembly sandbox.
+#[derive(Debug, Parser)]
+#[command(name = "vivarium", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve functions to query engines over gRPC and Arrow Flight
+    Serve(serve::Arguments),
+    /// Run one function over a local file
+    Run(run::Arguments),
+    /// Print what the sandbox can and cannot do, read from the module itself
+    Audit(audit::Arguments),
+}
+
+impl CommandLine {
+    /// Runs the chosen subcommand.
+    ///
+    /// # Errors
+    /// What the subcommand could not do, with the chain of causes.
+    pub(crate) fn execute(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Serve(arguments) => arguments.execute(),
+            Command::Run(arguments) => arguments.execute(),
+            Command::Audit(arguments) => arguments.execute(),
+        }
+    }
+}

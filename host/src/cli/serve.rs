@@ -1,0 +1,170 @@
+//! `vivarium serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use vivarium_host::config::{Config, LogFormat};
+use vivarium_host::logging;
+use vivarium_host::server::{Ended, Listeners, Server};
+
+/// Exchanges were cut off at the end.
+const CUT: u8 = 3;
+
+/// Serve functions to query engines over gRPC and Arrow Flight
+///
+/// Engines provision functions (Databend's `udfproto.UdfService/ApplyUdfResource`) and then run
+/// them by Arrow Flight's `DoExchange`, both over HTTP/2 without TLS. Every exchange gets a sandbox
+/// of its own. Functions, their images and the token keys live in the state directory and survive
+/// a restart.
+///
+/// One line on standard output says when the server is ready; the log goes to standard error.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vivarium serve                                   defaults: one port, 127.0.0.1:50051
+  vivarium serve --config vivarium.toml
+  vivarium serve --flight 127.0.0.1:8815 --state-dir /var/lib/vivarium
+  vivarium serve --print-config > vivarium.toml    every key with its value
+
+Signals:
+  SIGTERM, SIGINT   stop accepting, let exchanges end (server.drain_s); a second one stops at once
+
+Exit codes:
+  0  stopped, every exchange came to its end
+  1  could not start, or failed; the reason is on standard error
+  2  wrong arguments
+  3  stopped, but exchanges were cut off")]
+pub(crate) struct Arguments {
+    /// Configuration file (TOML). Every key has a default
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Address of Arrow Flight; of provisioning too, unless that is given as well
+    #[arg(long, value_name = "ADDRESS")]
+    flight: Option<SocketAddr>,
+
+    /// Address of provisioning
+    #[arg(long, value_name = "ADDRESS")]
+    provisioning: Option<SocketAddr>,
+
+    /// URL by which engines reach Flight, returned by provisioning
+    #[arg(long, value_name = "URL")]
+    advertise: Option<String>,
+
+    /// Directory of functions, images and token keys
+    #[arg(long, value_name = "DIRECTORY")]
+    state_dir: Option<PathBuf>,
+
+    /// Format of the log
+    #[arg(long, value_enum)]
+    log_format: Option<LogFormat>,
+
+    /// Level of the log, such as `debug` or `info,vivarium::guest=off`
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+
+    /// Print the configuration that would be used, and stop
+    #[arg(long)]
+    print_config: bool,
+}
+
+impl Arguments {
+    /// Serves until a signal ends it.
+    ///
+    /// # Errors
+    /// Whatever kept the server from starting or made it fail.
+    pub(crate) fn execute(self) -> anyhow::Result<ExitCode> {
+        let began = Instant::now();
+        let print = self.print_config;
+        let config = self.config()?;
+        if print {
+            print!("{}", toml::to_string(&config).context("the configuration cannot be printed")?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        logging::start(&config.logging)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("network")
+            .build()
+            .context("cannot start the network threads")?;
+        let ended = runtime.block_on(serve(config, began))?;
+        // Workers may be inside a guest; nobody waits for them any more.
+        runtime.shutdown_background();
+        match ended {
+            Ended::Drained => Ok(ExitCode::SUCCESS),
+            Ended::Cut => std::process::exit(CUT.into()),
+        }
+    }
+
+    fn config(self) -> anyhow::Result<Config> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None => Config::default(),
+        };
+        let server = &mut config.server;
+        if let Some(address) = self.flight {
+            // The file's one port stays one port.
+            if server.provisioning_address == server.flight_address {
+                server.provisioning_address = address;
+            }
+            server.flight_address = address;
+        }
+        server.provisioning_address = self.provisioning.unwrap_or(server.provisioning_address);
+        server.advertised_endpoint = self.advertise.or(server.advertised_endpoint.take());
+        server.state_dir = self.state_dir.unwrap_or(std::mem::take(&mut server.state_dir));
+        config.logging.format = self.log_format.unwrap_or(config.logging.format);
+        config.logging.level = self.log_level.unwrap_or(std::mem::take(&mut config.logging.level));
+        config.check()?;
+        Ok(config)
+    }
+}
+
+async fn serve(config: Config, began: Instant) -> anyhow::Result<Ended> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let listeners = Listeners::bind(&config).await?;
+    let server = tokio::task::spawn_blocking(move || Server::start(config, listeners))
+        .await
+        .context("the start was interrupted")??;
+    let addresses = server.addresses();
+    println!(
+        "vivarium is ready: flight {} provisioning {} after {:.2} s",
+        addresses.flight,
+        addresses.provisioning,
+        began.elapsed().as_secs_f64()
+    );
+    let (shutdown, on_shutdown) = tokio::sync::oneshot::channel::<()>();
+    let (abort, on_abort) = tokio::sync::oneshot::channel::<()>();
+    let watcher = tokio::spawn(async move {
+        signals.next().await;
+        drop(shutdown);
+        signals.next().await;
+        drop(abort);
+    });
+    let ended = server.run(async { drop(on_shutdown.await) }, async { drop(on_abort.await) }).await?;
+    watcher.abort();
+    tracing::info!(?ended, "stopped");
+    Ok(ended)
+}
+
+/// The signals that end the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! Configuration of `vivarium serve`: one TOML file.
+//!
+//! Every key has a default, so an empty file is a valid configuration; a key that does not exist
+//! is an error that names line and key. Sizes are bytes, times carry their unit in the name.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vivarium_runtime::{BuildLimits, Limits};
+
+use crate::token::{MAX_FUNCTION_BYTES, MAX_TENANT_BYTES};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Addresses, directories and the server's own bounds.
+    pub server: ServerConfig,
+    /// Call tokens.
+    pub tokens: TokenConfig,
+    /// Names of the request headers that carry who calls what.
+    pub headers: HeaderConfig,
+    /// What one tenant may have.
+    pub tenants: TenantConfig,
+    /// Limits of one exchange's sandbox.
+    pub limits: Limits,
+    /// Limits of importing a function's code, once for each version of a function.
+    pub build_limits: BuildLimits,
+    /// The server's own log.
+    pub logging: LoggingConfig,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Where Arrow Flight is served (HTTP/2 without TLS). Default: `127.0.0.1:50051`.
+    pub flight_address: SocketAddr,
+    /// Where functions are provisioned. The same address as `flight_address` is allowed: one port
+    /// then serves both. Default: `127.0.0.1:50051`.
+    pub provisioning_address: SocketAddr,
+    /// URL of the Flight service as engines reach it; provisioning returns it. Default:
+    /// `http://` and the Flight address. Required when that address is a wildcard.
+    pub advertised_endpoint: Option<String>,
+    /// Provisioned functions, their images and the token keys. Default: `vivarium-state`.
+    pub state_dir: PathBuf,
+    /// The compiled sandbox module and the base image, which can be rebuilt at any time.
+    /// Default: `cache` inside `state_dir`.
+    pub cache_dir: Option<PathBuf>,
+
+    /// Threads that run guest code. Default: 0, one for each core.
+    pub workers: usize,
+    /// Threads that build images, apart from the workers so that builds never delay calls.
+    /// Default: 1.
+    pub build_workers: NonZeroUsize,
+    /// Batches, and images to build, that may wait for a thread; more are refused. Default: 4096.
+    pub max_queued_jobs: usize,
+
+    /// Exchanges that run at the same time; each holds one sandbox. Fewer run when
+    /// `host_memory_bytes` holds fewer times `limits.memory_bytes`. Default: 64.
+    pub max_concurrent_exchanges: NonZeroUsize,
+    /// Exchanges that may wait for a place; more are refused at once. Default: 1024.
+    pub max_waiting_exchanges: usize,
+    /// Longest wait of an exchange for a place, in seconds. Default: 30.
+    pub exchange_wait_s: u64,
+    /// Longest wait of an exchange for its function's image, in seconds. Default: 60.
+    pub image_wait_s: u64,
+    /// Longest time in which a client may neither send its next message nor take the next result,
+    /// in seconds. Default: 300.
+    pub idle_timeout_s: u64,
+    /// Sum of the memory limits of all sandboxes that run at the same time, in bytes.
+    /// Default: 16 GiB.
+    pub host_memory_bytes: u64,
+    /// Images that stay in memory; the longest unused is loaded from disk again when it is called.
+    /// Default: 1000.
+    pub max_resident_images: NonZeroUsize,
+
+    /// Largest gRPC message that is accepted, in bytes. Default: 64 MiB.
+    pub max_message_bytes: usize,
+    /// Most rows of one input batch. Default: 16 777 216.
+    pub max_batch_rows: usize,
+    /// Largest sum of dictionaries that one exchange may send, in bytes. Default: 64 MiB.
+    pub max_dictionary_bytes: usize,
+    /// Messages of one exchange that are read ahead. Default: 2.
+    pub input_queue_messages: NonZeroUsize,
+    /// Results of one exchange that wait for the client. Default: 2.
+    pub output_queue_messages: NonZeroUsize,
+
+    /// Connections that are open at the same time; further ones wait. Default: 4096.
+    pub max_connections: NonZeroUsize,
+    /// Calls that are open at the same time on one connection. Default: 256.
+    pub max_streams_per_connection: u32,
+    /// Largest sum of a request's headers, in bytes. Default: 16 KiB.
+    pub max_header_bytes: u32,
+    /// HTTP/2 flow-control window of one call, in bytes; bounds what is buffered for a call that
+    /// is not read. Default: 4 MiB.
+    pub stream_window_bytes: u32,
+    /// HTTP/2 flow-control window of one connection, in bytes. Default: 16 MiB.
+    pub connection_window_bytes: u32,
+    /// Interval of HTTP/2 pings on a connection, in seconds. Default: 30.
+    pub keepalive_interval_s: u64,
+    /// A connection that leaves a ping unanswered for so many seconds is closed. Default: 20.
+    pub keepalive_timeout_s: u64,
+    /// After SIGTERM or SIGINT, running exchanges have so many seconds to end. Default: 30.
+    pub drain_s: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 50051));
+        Self {
+            flight_address: address,
+            provisioning_address: address,
+            advertised_endpoint: None,
+            state_dir: PathBuf::from("vivarium-state"),
+            cache_dir: None,
+            workers: 0,
+            build_workers: NonZeroUsize::MIN,
+            max_queued_jobs: 4096,
+            max_concurrent_exchanges: nonzero(64),
+            max_waiting_exchanges: 1024,
+            exchange_wait_s: 30,
+            image_wait_s: 60,
+            idle_timeout_s: 300,
+            host_memory_bytes: 16 << 30,
+            max_resident_images: nonzero(1000),
+            max_message_bytes: 64 << 20,
+            max_batch_rows: 1 << 24,
+            max_dictionary_bytes: 64 << 20,
+            input_queue_messages: nonzero(2),
+            output_queue_messages: nonzero(2),
+            max_connections: nonzero(4096),
+            max_streams_per_connection: 256,
+            max_header_bytes: 16 << 10,
+            stream_window_bytes: 4 << 20,
+            connection_window_bytes: 16 << 20,
+            keepalive_interval_s: 30,
+            keepalive_timeout_s: 20,
+            drain_s: 30,
+        }
+    }
+}
+
+/// `[tokens]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenConfig {
+    /// How long a token permits calls, in seconds. Default: 86 400 (a day).
+    pub lifetime_s: u64,
+    /// File with the signing keys: one key of 32 bytes in hexadecimal digits on each line. The
+    /// first signs, all are accepted. It is created, readable by its owner only, when it does not
+    /// exist. Default: `token.key` inside `server.state_dir`. Servers that shall accept each
+    /// other's tokens share it.
+    pub key_file: Option<PathBuf>,
+    /// Group of servers that tokens are for. Default: `vivarium`.
+    pub audience: String,
+}
+
+impl Default for TokenConfig {
+    fn default() -> Self {
+        Self { lifetime_s: 86_400, key_file: None, audience: "vivarium".to_owned() }
+    }
+}
+
+/// `[headers]`: lower-case header names. The defaults are Databend's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeaderConfig {
+    /// Carries the token, behind the word `Bearer`. Default: `authorization`.
+    pub token: String,
+    /// Names the tenant. Default: `x-databend-tenant`.
+    pub tenant: String,
+    /// Names the handler that an exchange calls; optional, and checked when it is there.
+    /// Default: `x-databend-function-handler`.
+    pub handler: String,
+    /// Identifies the query, for the log only. Default: `x-databend-query-id`.
+    pub query: String,
+}
+
+impl Default for HeaderConfig {
+    fn default() -> Self {
+        Self {
+            token: "authorization".to_owned(),
+            tenant: "x-databend-tenant".to_owned(),
+            handler: "x-databend-function-handler".to_owned(),
+            query: "x-databend-query-id".to_owned(),
+        }
+    }
+}
+
+/// `[tenants]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenantConfig {
+    /// Tenant of a provisioning request that names none. Without it such a request is refused.
+    /// Default: `default`.
+    pub default_tenant: Option<String>,
+    /// Versions of functions that one tenant may have. Beyond it the longest unused version whose
+    /// tokens have all expired gives way; when there is none, provisioning is refused.
+    /// Default: 1000.
+    pub max_functions: NonZeroUsize,
+    /// Versions of functions of all tenants together. Default: 100 000.
+    pub max_functions_of_all: NonZeroUsize,
+    /// Exchanges of one tenant that run at the same time; further ones wait. Default: 32.
+    pub max_concurrent_exchanges: NonZeroUsize,
+}
+
+impl Default for TenantConfig {
+    fn default() -> Self {
+        Self {
+            default_tenant: Some("default".to_owned()),
+            max_functions: nonzero(1000),
+            max_functions_of_all: nonzero(100_000),
+            max_concurrent_exchanges: nonzero(32),
+        }
+    }
+}
+
+/// `[logging]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoggingConfig {
+    /// `human` or `json` (one object on each line). Default: `human`.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,vivarium::guest=off`.
+    /// Default: `info`.
+    pub level: String,
+}
+
+impl Default for LoggingConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), level: "info".to_owned() }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// For machines: one JSON object on each line.
+    Json,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a key or value that does not exist.
+    #[error("in the configuration {}:\n{source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, key and reason.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is out of its range, or two values contradict each other.
+    #[error("in the configuration, `{key}` {problem}")]
+    Value {
+        /// Dotted name of the key.
+        key: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let config: Config = toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what types cannot say. To be called again after values were changed.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for the first value that cannot be used.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let error = |key, problem: &str| Err(ConfigError::Value { key, problem: problem.to_owned() });
+        let server = &self.server;
+        if server.advertised_endpoint.is_none() && server.flight_address.ip().is_unspecified() {
+            return error(
+                "server.advertised_endpoint",
+                "is required because server.flight_address is a wildcard: engines need an address to call",
+            );
+        }
+        if server.flight_address != server.provisioning_address
+            && server.flight_address.port() == server.provisioning_address.port()
+            && server.flight_address.port() != 0
+            && (server.flight_address.ip().is_unspecified()
+                || server.provisioning_address.ip().is_unspecified())
+        {
+            return error("server.provisioning_address", "overlaps server.flight_address; make them equal");
+        }
+        if server.host_memory_bytes < self.limits.memory_bytes {
+            return error("server.host_memory_bytes", "is less than limits.memory_bytes of one sandbox");
+        }
+        if !(16 << 10..=1 << 31).contains(&server.max_message_bytes) {
+            return error("server.max_message_bytes", "must lie between 16384 and 2147483648");
+        }
+        for (key, bytes) in [
+            ("server.stream_window_bytes", server.stream_window_bytes),
+            ("server.connection_window_bytes", server.connection_window_bytes),
+        ] {
+            if !(65_535..1 << 31).contains(&bytes) {
+                return error(key, "must lie between 65535 and 2147483647");
+            }
+        }
+        if !(1..=10 * 365 * 86_400).contains(&self.tokens.lifetime_s) {
+            return error("tokens.lifetime_s", "must lie between 1 and 315360000 (ten years)");
+        }
+        if self.tokens.audience.len() > MAX_TENANT_BYTES {
+            return error("tokens.audience", "must be at most 128 bytes long");
+        }
+        if self
+            .tenants
+            .default_tenant
+            .as_ref()
+            .is_some_and(|name| name.is_empty() || name.len() > MAX_TENANT_BYTES)
+        {
+            return error("tenants.default_tenant", "must be 1 to 128 bytes long");
+        }
+        for (key, name) in [
+            ("headers.token", &self.headers.token),
+            ("headers.tenant", &self.headers.tenant),
+            ("headers.handler", &self.headers.handler),
+            ("headers.query", &self.headers.query),
+        ] {
+            if !is_header_name(name) {
+                return error(key, "must be a header name: lower-case letters, digits, `-`, `_` and `.`");
+            }
+        }
+        Ok(())
+    }
+
+    /// Directory of the compiled module and the base image.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.server.cache_dir.clone().unwrap_or_else(|| self.server.state_dir.join("cache"))
+    }
+
+    /// File of the token keys.
+    pub fn key_file(&self) -> PathBuf {
+        self.tokens.key_file.clone().unwrap_or_else(|| self.server.state_dir.join("token.key"))
+    }
+
+    /// Number of worker threads, at least one.
+    pub fn worker_threads(&self) -> usize {
+        match self.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            workers => workers,
+        }
+    }
+
+    /// Exchanges that may run at the same time: what is configured, or what fits into
+    /// `server.host_memory_bytes` if that is less.
+    pub fn concurrent_exchanges(&self) -> usize {
+        let fit = self.server.host_memory_bytes / self.limits.memory_bytes.max(1);
+        let fit = usize::try_from(fit).unwrap_or(usize::MAX).max(1);
+        self.server.max_concurrent_exchanges.get().min(fit)
+    }
+}
+
+/// gRPC reserves the suffix `-bin` for binary values.
+fn is_header_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    (1..=MAX_FUNCTION_BYTES).contains(&name.len()) && name.bytes().all(allowed) && !name.ends_with("-bin")
+}
+
+const fn nonzero(value: usize) -> NonZeroUsize {
+    match NonZeroUsize::new(value) {
+        Some(value) => value,
+        None => NonZeroUsize::MIN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Config::load(file.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(parse(""), Ok(Config::default()));
+    }
+
+    #[test]
+    fn the_default_survives_a_round_trip() {
+        let text = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(parse(&text), Ok(Config::default()));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let error = parse("[server]\nworkers = 2\nworkerz = 3\n").unwrap_err();
+        assert!(error.contains("line 3") && error.contains("workerz"), "{error}");
+        let error = parse("[limits]\nfuel = 3\n").unwrap_err();
+        assert!(error.contains("line 2") && error.contains("`fuel`"), "{error}");
+    }
+
+    #[test]
+    fn contradictions_name_the_key() {
+        let cases = [
+            ("[server]\nflight_address = \"0.0.0.0:1\"", "server.advertised_endpoint"),
+            ("[server]\nprovisioning_address = \"0.0.0.0:50051\"", "server.provisioning_address"),
+            ("[server]\nhost_memory_bytes = 5", "server.host_memory_bytes"),
+            ("[server]\nmax_message_bytes = 5", "server.max_message_bytes"),
+            ("[tokens]\nlifetime_s = 0", "tokens.lifetime_s"),
+            ("[headers]\ntoken = \"X-Token\"", "headers.token"),
+            ("[headers]\ntoken = \"x-token-bin\"", "headers.token"),
+            ("[tenants]\ndefault_tenant = \"\"", "tenants.default_tenant"),
+        ];
+        for (text, key) in cases {
+            let error = parse(text).expect_err(text);
+            assert!(error.contains(key), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn memory_bounds_the_number_of_exchanges() {
+        let config =
+            parse("[server]\nhost_memory_bytes = 1073741824\n[limits]\nmemory_bytes = 268435456").unwrap();
+        assert_eq!(config.concurrent_exchanges(), 4);
+        assert_eq!(Config::default().concurrent_exchanges(), 64);
+    }
+}

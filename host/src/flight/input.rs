@@ -1,0 +1,192 @@
+//! From Flight messages to record batches.
+//!
+//! The bytes come from a stranger. The decoder of the Arrow library checks a lot, and panics about
+//! some of the rest; what it cannot check (compressed bodies, whose real size the peer chooses,
+//! sizes and counts beyond our limits, ranges outside the body) is checked here before it runs, and
+//! a panic of it becomes an error like any other.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::{read_dictionary, read_record_batch};
+use arrow::ipc::{self, MessageHeader};
+use arrow_flight::FlightData;
+use tonic::Code;
+
+use crate::status::Failure;
+
+/// Longest metadata of one message, in bytes: schemas and the layout of batches, never data.
+const MAX_METADATA_BYTES: usize = 1 << 20;
+
+/// Limits of what one exchange may send.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InputLimits {
+    /// Rows of one batch.
+    pub(super) batch_rows: usize,
+    /// Sum of all dictionaries, in bytes.
+    pub(super) dictionary_bytes: usize,
+}
+
+/// Why a message was refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InputError {
+    #[error("a message is not an Arrow IPC message: {reason}")]
+    NotArrow { reason: String },
+    #[error("a batch came before the schema")]
+    NoSchema,
+    #[error("the schema changed within the stream")]
+    SchemaChanged,
+    #[error("a message's body is compressed; send batches uncompressed")]
+    Compressed,
+    #[error("a message's metadata is {requested} bytes long, {limit} are allowed")]
+    Metadata { limit: usize, requested: usize },
+    #[error("a batch has {requested} rows; limit server.max_batch_rows is {limit}")]
+    Rows { limit: usize, requested: i64 },
+    #[error("the dictionaries are {requested} bytes; limit server.max_dictionary_bytes is {limit}")]
+    Dictionaries { limit: usize, requested: usize },
+}
+
+impl Failure for InputError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Metadata { .. } | Self::Rows { .. } | Self::Dictionaries { .. } => Code::ResourceExhausted,
+            _ => Code::InvalidArgument,
+        }
+    }
+}
+
+/// Decodes the messages of one exchange, in order.
+#[derive(Debug)]
+pub(super) struct InputDecoder {
+    limits: InputLimits,
+    /// Without parameters there is nothing to read from columns: some versions of Databend send one
+    /// for the sake of the number of rows.
+    without_parameters: bool,
+    schema: Option<SchemaRef>,
+    dictionaries: HashMap<i64, ArrayRef>,
+    dictionary_bytes: usize,
+}
+
+impl InputDecoder {
+    pub(super) fn new(limits: InputLimits, without_parameters: bool) -> Self {
+        Self { limits, without_parameters, schema: None, dictionaries: HashMap::new(), dictionary_bytes: 0 }
+    }
+
+    /// The batch in a message, if it holds one: schemas, dictionaries and bare descriptors do not.
+    pub(super) fn decode(&mut self, data: &FlightData) -> Result<Option<RecordBatch>, InputError> {
+        if data.data_header.is_empty() {
+            return if data.data_body.is_empty() {
+                Ok(None)
+            } else {
+                Err(not_arrow("it has a body and no metadata"))
+            };
+        }
+        if data.data_header.len() > MAX_METADATA_BYTES {
+            return Err(InputError::Metadata {
+                limit: MAX_METADATA_BYTES,
+                requested: data.data_header.len(),
+            });
+        }
+        // What a panic leaves half-changed is the dictionaries, and after an error nothing is
+        // decoded any more.
+        catch_unwind(AssertUnwindSafe(|| self.decode_message(data)))
+            .unwrap_or_else(|_| Err(not_arrow("it contradicts itself")))
+    }
+
+    fn decode_message(&mut self, data: &FlightData) -> Result<Option<RecordBatch>, InputError> {
+        let message = ipc::root_as_message(&data.data_header).map_err(not_arrow)?;
+        match message.header_type() {
+            MessageHeader::NONE => Ok(None),
+            MessageHeader::Schema => self.read_schema(message).map(|()| None),
+            MessageHeader::DictionaryBatch => self.read_dictionary(message, data).map(|()| None),
+            MessageHeader::RecordBatch => self.read_batch(message, data).map(Some),
+            other => Err(not_arrow(format_args!("it holds a {other:?}"))),
+        }
+    }
+
+    fn read_schema(&mut self, message: ipc::Message<'_>) -> Result<(), InputError> {
+        let schema = message.header_as_schema().ok_or_else(|| not_arrow("its schema is missing"))?;
+        if schema.endianness() != ipc::Endianness::Little {
+            return Err(not_arrow("it is big-endian"));
+        }
+        let schema = Arc::new(ipc::convert::fb_to_schema(schema));
+        match &self.schema {
+            Some(first) if *first != schema => Err(InputError::SchemaChanged),
+            _ => {
+                self.schema = Some(schema);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_dictionary(&mut self, message: ipc::Message<'_>, data: &FlightData) -> Result<(), InputError> {
+        let schema = self.schema.clone().ok_or(InputError::NoSchema)?;
+        let dictionary =
+            message.header_as_dictionary_batch().ok_or_else(|| not_arrow("its dictionary is missing"))?;
+        let values = dictionary.data().ok_or_else(|| not_arrow("its dictionary has no values"))?;
+        self.check_layout(values, data.data_body.len())?;
+        // Metadata counts too: a flood of empty dictionaries has nothing else.
+        let bytes = data.data_body.len() + data.data_header.len();
+        self.dictionary_bytes = self.dictionary_bytes.saturating_add(bytes);
+        if self.dictionary_bytes > self.limits.dictionary_bytes {
+            return Err(InputError::Dictionaries {
+                limit: self.limits.dictionary_bytes,
+                requested: self.dictionary_bytes,
+            });
+        }
+        let body = Buffer::from(data.data_body.clone());
+        read_dictionary(&body, dictionary, &schema, &mut self.dictionaries, &message.version())
+            .map_err(not_arrow)
+    }
+
+    fn read_batch(&self, message: ipc::Message<'_>, data: &FlightData) -> Result<RecordBatch, InputError> {
+        let schema = self.schema.clone().ok_or(InputError::NoSchema)?;
+        let batch = message.header_as_record_batch().ok_or_else(|| not_arrow("its batch is missing"))?;
+        self.check_layout(batch, data.data_body.len())?;
+        if self.without_parameters {
+            let rows = usize::try_from(batch.length()).unwrap_or_default();
+            return RecordBatch::try_new_with_options(
+                Arc::new(Schema::empty()),
+                Vec::new(),
+                &RecordBatchOptions::new().with_row_count(Some(rows)),
+            )
+            .map_err(not_arrow);
+        }
+        let body = Buffer::from(data.data_body.clone());
+        read_record_batch(&body, batch, schema, &self.dictionaries, None, &message.version())
+            .map_err(|error: ArrowError| not_arrow(error))
+    }
+
+    /// Checks what the metadata of a batch says about its body.
+    fn check_layout(&self, batch: ipc::RecordBatch<'_>, body: usize) -> Result<(), InputError> {
+        if batch.compression().is_some() {
+            return Err(InputError::Compressed);
+        }
+        if usize::try_from(batch.length()).is_ok_and(|rows| rows > self.limits.batch_rows) {
+            return Err(InputError::Rows { limit: self.limits.batch_rows, requested: batch.length() });
+        }
+        let nodes = batch.nodes().into_iter().flatten();
+        if batch.length() < 0 || nodes.into_iter().any(|node| node.length() < 0 || node.null_count() < 0) {
+            return Err(not_arrow("a length in it is negative"));
+        }
+        let mut buffers = batch.buffers().into_iter().flatten();
+        let inside = |buffer: &ipc::Buffer| {
+            let (offset, length) =
+                (usize::try_from(buffer.offset()).ok()?, usize::try_from(buffer.length()).ok()?);
+            (offset.checked_add(length)? <= body).then_some(())
+        };
+        if buffers.any(|buffer| inside(buffer).is_none()) {
+            return Err(not_arrow("a buffer lies outside its body"));
+        }
+        Ok(())
+    }
+}
+
+fn not_arrow(reason: impl std::fmt::Display) -> InputError {
+    InputError::NotArrow { reason: reason.to_string() }
+}

@@ -1,0 +1,208 @@
+//! What can go wrong in the service. [`crate::status`] maps these to gRPC codes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use vivarium_runtime::{BuildError, CallError, ForkError};
+
+use crate::token::{NameTooLong, TokenError};
+use crate::workers::WorkerError;
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The file of the token keys cannot be used.
+    #[error("cannot use the token key file {}", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line of the file of the token keys is not a key.
+    #[error("{}:{line}: expected a key of 64 hexadecimal digits", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// The operating system refused a thread.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Why something could not be read from or written to the state directory.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The directory cannot be used.
+    #[error("cannot use the state directory {}: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file cannot be written or removed.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The work was given up because the server is shutting down.
+    #[error("the server is shutting down")]
+    Interrupted,
+}
+
+/// Why a function was not provisioned.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProvisionError {
+    /// A name cannot be used.
+    #[error("the {what} name cannot be used: {problem} (1 to {limit} bytes without control characters)")]
+    Name {
+        /// Whose name: `tenant` or `function`.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+        /// Longest name, in bytes.
+        limit: usize,
+    },
+    /// A name does not fit into a token.
+    #[error(transparent)]
+    Token(#[from] NameTooLong),
+    /// The code and its environment are too large.
+    #[error("the code and its environment are {requested} bytes; limit build_limits.code_bytes is {limit}")]
+    CodeTooLarge {
+        /// Bytes allowed.
+        limit: u64,
+        /// Bytes given.
+        requested: u64,
+    },
+    /// The tenant has as many versions of functions as it may.
+    #[error("the tenant has {limit} versions of functions, all in use (limit tenants.max_functions)")]
+    TooManyOfTenant {
+        /// Versions allowed.
+        limit: usize,
+    },
+    /// All tenants together have as many versions of functions as they may.
+    #[error("the server holds {limit} versions of functions (limit tenants.max_functions_of_all)")]
+    TooManyOfAll {
+        /// Versions allowed.
+        limit: usize,
+    },
+    /// The function could not be kept.
+    #[error("the function could not be kept: {0}")]
+    Store(#[from] StoreError),
+    /// Its image cannot be built now.
+    #[error("the image cannot be built now: {0}")]
+    Worker(#[from] WorkerError),
+}
+
+/// Why a call was refused before it reached a sandbox.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallRefused {
+    /// The token does not permit it.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The tenant has no such function. The wording is what engines expect.
+    #[error("Function {function} does not exist")]
+    Unknown {
+        /// The function that was named.
+        function: String,
+    },
+    /// The version that the token permits is gone.
+    #[error("the version of function {function} that the token permits is gone; provision it again")]
+    Retired {
+        /// The function.
+        function: String,
+    },
+}
+
+/// Why there is no image.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// It could not be built.
+    #[error("{0}")]
+    Build(Arc<BuildError>),
+    /// It takes longer than a call may wait.
+    #[error("the function's image was not ready within {waited_s} s (limit server.image_wait_s)")]
+    NotReady {
+        /// Seconds waited.
+        waited_s: u64,
+    },
+    /// It cannot be built now.
+    #[error("the image cannot be built now: {0}")]
+    Worker(#[from] WorkerError),
+}
+
+/// Why there is no place for a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdmissionError {
+    /// None became free in time.
+    #[error(
+        "no sandbox became free within {waited_s} s (limits: {limit} at the same time, {limit_of_tenant} of one tenant)"
+    )]
+    NoPlace {
+        /// Seconds waited.
+        waited_s: u64,
+        /// Sandboxes at the same time.
+        limit: usize,
+        /// Sandboxes of one tenant at the same time.
+        limit_of_tenant: usize,
+    },
+    /// Too many wait already.
+    #[error("{limit} exchanges wait for a sandbox already (limit server.max_waiting_exchanges)")]
+    TooManyWaiting {
+        /// Exchanges that may wait.
+        limit: usize,
+    },
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    Closed,
+}
+
+/// Why a session could not be opened, or could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// There is no image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// There is no place.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// The work was not done.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+}
+
+/// Why a batch has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// There is no room for another sandbox.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
+    /// The call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}

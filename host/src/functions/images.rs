@@ -1,0 +1,241 @@
+//! Images on their way to memory: built once, kept on disk, loaded again when they are needed.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use vivarium_runtime::{BuildError, BuildLimits, CallError, Engine, Image, WORKER_STACK_BYTES};
+
+use super::error::{ImageError, StartError};
+use super::registry::Version;
+use super::store::Store;
+use crate::config::Config;
+use crate::workers::{WorkerError, WorkerPool};
+
+/// Where a version's image is.
+#[derive(Clone, Default)]
+pub(super) enum ImageState {
+    /// Not in memory, and nobody is working on it.
+    #[default]
+    Absent,
+    /// Being built or loaded.
+    Coming,
+    /// In memory.
+    Ready(Image),
+    /// It could not be built; trying again without a reason would give the same.
+    Failed(Arc<BuildError>),
+    /// Nobody is working on it any more: the builder panicked or was refused a turn.
+    Lost,
+}
+
+impl fmt::Debug for ImageState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Absent => "Absent",
+            Self::Coming => "Coming",
+            Self::Ready(_) => "Ready",
+            Self::Failed(_) => "Failed",
+            Self::Lost => "Lost",
+        })
+    }
+}
+
+/// Builds and loads images on threads of its own.
+pub(super) struct Images {
+    builders: WorkerPool,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    limits: BuildLimits,
+    store: Arc<Store>,
+    /// The versions whose images may be in memory.
+    resident: Mutex<Vec<Weak<Version>>>,
+    max_resident: usize,
+}
+
+impl Images {
+    pub(super) fn start(config: &Config, engine: Engine, store: Arc<Store>) -> Result<Self, StartError> {
+        let threads = config.server.build_workers.get();
+        let builders = WorkerPool::start("build", threads, WORKER_STACK_BYTES, config.server.max_queued_jobs)
+            .map_err(StartError::Thread)?;
+        let shared = Arc::new(Shared {
+            engine,
+            limits: config.build_limits.clone(),
+            store,
+            resident: Mutex::default(),
+            max_resident: config.server.max_resident_images.get(),
+        });
+        Ok(Self { builders, shared })
+    }
+
+    /// Starts to bring the image to memory unless it is there, on its way, or known to fail. Of
+    /// any number of callers at the same time, one starts it.
+    pub(super) fn ensure(&self, version: &Arc<Version>) -> Result<(), WorkerError> {
+        let claimed = version.image.send_if_modified(|state| {
+            let absent = matches!(state, ImageState::Absent | ImageState::Lost);
+            if absent {
+                *state = ImageState::Coming;
+            }
+            absent
+        });
+        if !claimed {
+            return Ok(());
+        }
+        // Gives the claim back if the job is refused, forgotten or panics.
+        let claim = Claim(Arc::clone(version));
+        let shared = Arc::clone(&self.shared);
+        self.builders.submit(&version.id.tenant, move || shared.bring(claim))
+    }
+
+    /// Forgets a failure that another try may not meet again.
+    pub(super) fn retry(&self, version: &Version) {
+        version.image.send_if_modified(|state| {
+            let again = matches!(state, ImageState::Failed(error) if is_of_host(error));
+            if again {
+                *state = ImageState::Absent;
+            }
+            again
+        });
+    }
+
+    /// Waits for the image, at most for `wait`.
+    pub(super) async fn get(&self, version: &Arc<Version>, wait: Duration) -> Result<Image, ImageError> {
+        self.ensure(version)?;
+        let mut state = version.image.subscribe();
+        let ready = async {
+            loop {
+                let now = state.borrow_and_update().clone();
+                match now {
+                    ImageState::Ready(image) => return Ok(image),
+                    ImageState::Failed(error) => return Err(ImageError::Build(error)),
+                    ImageState::Lost => return Err(WorkerError::Lost.into()),
+                    // Taken out of memory since: ask for it again.
+                    ImageState::Absent => self.ensure(version)?,
+                    ImageState::Coming => {}
+                }
+                state.changed().await.map_err(|_| WorkerError::Lost)?;
+            }
+        };
+        tokio::time::timeout(wait, ready)
+            .await
+            .unwrap_or(Err(ImageError::NotReady { waited_s: wait.as_secs() }))
+    }
+}
+
+impl Shared {
+    fn bring(&self, claim: Claim) {
+        let version = Arc::clone(&claim.0);
+        match self.load(&version).map_or_else(|| self.build(&version), Ok) {
+            Ok(image) => {
+                claim.settle(ImageState::Ready(image));
+                self.make_room(&version);
+            }
+            Err(error) => {
+                tracing::info!(
+                    tenant = version.id.tenant,
+                    function = version.name(),
+                    version = %version.id.short(),
+                    error = error.to_string(),
+                    "the image could not be built"
+                );
+                claim.settle(ImageState::Failed(Arc::new(error)));
+            }
+        }
+    }
+
+    /// The image from disk, if it is there and still fits this engine.
+    fn load(&self, version: &Version) -> Option<Image> {
+        let bytes = match self.store.image(&version.id) {
+            Ok(bytes) => bytes?,
+            Err(error) => {
+                tracing::warn!(error = %error, "a stored image is unreadable and is built again");
+                return None;
+            }
+        };
+        match self.engine.load_image(&version.spec, &bytes) {
+            Ok(image) => Some(image),
+            Err(error) => {
+                tracing::info!(
+                    tenant = version.id.tenant,
+                    function = version.name(),
+                    error = error.to_string(),
+                    "a stored image does not fit and is built again"
+                );
+                None
+            }
+        }
+    }
+
+    fn build(&self, version: &Version) -> Result<Image, BuildError> {
+        let image = self.engine.build_image(&version.spec, &self.limits)?;
+        tracing::info!(
+            tenant = version.id.tenant,
+            function = version.name(),
+            version = %version.id.short(),
+            bytes = image.stored_bytes(),
+            fuel = image.build_usage().fuel,
+            drew_randomness_at_import = image.drew_randomness_at_import(),
+            "image built"
+        );
+        super::session::log_output(version, image.build_logs());
+        if let Err(error) = self.store.put_image(&version.id, &image.to_bytes()) {
+            tracing::warn!(error = %error, "an image cannot be kept; it will be built again after a restart");
+        }
+        Ok(image)
+    }
+
+    /// Takes the longest unused images out of memory when there are too many. Sessions that use
+    /// one keep it.
+    fn make_room(&self, newest: &Arc<Version>) {
+        let mut resident = self.resident.lock().unwrap_or_else(PoisonError::into_inner);
+        resident.retain(|version| {
+            version.upgrade().is_some_and(|version| {
+                !Arc::ptr_eq(&version, newest) && matches!(*version.image.borrow(), ImageState::Ready(_))
+            })
+        });
+        resident.push(Arc::downgrade(newest));
+        let surplus = resident.len().saturating_sub(self.max_resident);
+        if surplus == 0 {
+            return;
+        }
+        resident.sort_by_key(|version| version.upgrade().map_or(0, |version| version.last_used()));
+        for version in resident.drain(..surplus).filter_map(|version| version.upgrade()) {
+            version.image.send_replace(ImageState::Absent);
+        }
+    }
+}
+
+/// The duty to settle a state that was set to [`ImageState::Coming`].
+struct Claim(Arc<Version>);
+
+impl Claim {
+    fn settle(&self, state: ImageState) {
+        self.0.image.send_replace(state);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.image.send_if_modified(|state| {
+            let unsettled = matches!(state, ImageState::Coming);
+            if unsettled {
+                *state = ImageState::Lost;
+            }
+            unsettled
+        });
+    }
+}
+
+/// Whether an error came from the state of this host rather than from the function. A deadline is
+/// wall-clock time, which a busy host has less of.
+fn is_of_host(error: &BuildError) -> bool {
+    match error {
+        BuildError::Spec(_) | BuildError::Schema(_) => false,
+        BuildError::Call { error, .. } => {
+            matches!(**error, CallError::Deadline { .. } | CallError::Host { .. } | CallError::Cancelled)
+        }
+        _ => true,
+    }
+}

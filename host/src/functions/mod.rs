@@ -1,0 +1,232 @@
+//! The one service that every protocol adapter talks to: who may call what.
+//!
+//! [`Functions::provision`] takes a function's definition, keeps it, starts to build its image in
+//! the background and returns a token. [`Functions::authorize`] reads the token of a call,
+//! [`Functions::find`] the version of the function that it permits, and [`Functions::open`] a
+//! [`Session`] in which batches run, as soon as the image is ready and there is room.
+//!
+//! A *version* is one definition of one tenant, addressed by its digest. A changed definition under
+//! the same name is another version: new tokens lead to it, while tokens and sessions of the older
+//! one keep it until it is retired. Versions and images are never shared between tenants, not even
+//! equal ones, so that no tenant can observe another through them.
+
+mod admission;
+mod error;
+mod images;
+mod keys;
+mod registry;
+mod session;
+mod store;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use vivarium_runtime::{Capabilities, Engine, FunctionSpec, Image, Limits};
+
+pub use self::admission::Admission;
+pub use self::error::{
+    AdmissionError, CallRefused, ImageError, ProvisionError, SandboxError, SessionError, StartError,
+    StoreError,
+};
+pub use self::registry::{Version, VersionId};
+pub use self::session::{Cancelled, Sandbox, Session};
+
+use self::images::Images;
+use self::registry::{Quota, Registry};
+use self::store::Store;
+use crate::config::Config;
+use crate::token::{Grant, MAX_FUNCTION_BYTES, MAX_TENANT_BYTES, TokenError, Tokens};
+use crate::workers::WorkerPool;
+
+/// The service. Cheap to share behind an [`Arc`].
+pub struct Functions {
+    tokens: Tokens,
+    registry: Registry,
+    store: Arc<Store>,
+    images: Images,
+    admission: Admission,
+    workers: Arc<WorkerPool>,
+    limits: Limits,
+    capabilities: Capabilities,
+    code_bytes: u64,
+    image_wait: Duration,
+    token_header: String,
+}
+
+/// What provisioning returns.
+#[derive(Clone, Debug)]
+pub struct Provisioned {
+    /// The version that was provisioned.
+    pub version: VersionId,
+    /// Permits calls of it.
+    pub token: String,
+    /// Whether the version existed before.
+    pub known: bool,
+}
+
+impl Functions {
+    /// Opens the state directory, reads all functions and keys, and starts the threads that build
+    /// images. `engine` builds and loads images, `workers` run batches.
+    ///
+    /// # Errors
+    /// [`StartError`]: a directory or key file cannot be used, or a thread cannot be started.
+    pub fn start(config: &Config, engine: Engine, workers: Arc<WorkerPool>) -> Result<Self, StartError> {
+        let store = Arc::new(Store::open(&config.server.state_dir)?);
+        let (signing, older) = keys::read_or_create(&config.key_file())?;
+        let lifetime = Duration::from_secs(config.tokens.lifetime_s);
+        let quota = Quota {
+            versions_of_tenant: config.tenants.max_functions.get(),
+            versions_of_all: config.tenants.max_functions_of_all.get(),
+            token_lifetime: lifetime,
+        };
+        let registry = Registry::new(quota, store.load_all()?, SystemTime::now());
+        Ok(Self {
+            tokens: Tokens::new(&signing, &older, &config.tokens.audience, lifetime),
+            registry,
+            images: Images::start(config, engine, Arc::clone(&store))?,
+            store,
+            admission: Admission::new(config),
+            workers,
+            limits: config.limits.clone(),
+            capabilities: Capabilities::default(),
+            code_bytes: config.build_limits.code_bytes,
+            image_wait: Duration::from_secs(config.server.image_wait_s),
+            token_header: config.headers.token.clone(),
+        })
+    }
+
+    /// Makes a function callable for `tenant` and returns a token for it. The image is built in the
+    /// background; a build that failed for a reason of this host is tried again. Provisioning what
+    /// is known already touches no disk.
+    ///
+    /// # Errors
+    /// [`ProvisionError`].
+    pub async fn provision(&self, tenant: &str, spec: FunctionSpec) -> Result<Provisioned, ProvisionError> {
+        check_name("tenant", tenant, MAX_TENANT_BYTES)?;
+        check_name("function", &spec.name, MAX_FUNCTION_BYTES)?;
+        let environment: usize = spec.environment.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let requested = (spec.code.len() + environment) as u64;
+        if requested > self.code_bytes {
+            return Err(ProvisionError::CodeTooLarge { limit: self.code_bytes, requested });
+        }
+
+        let now = SystemTime::now();
+        let added = self.registry.add(tenant, spec, now)?;
+        if let Some(retired) = added.retired {
+            self.forget(&retired).await;
+        }
+        let version = added.version;
+        if added.is_new {
+            if let Err(error) = self.keep(&version).await {
+                self.registry.remove(&version.id);
+                return Err(error.into());
+            }
+            tracing::info!(tenant, function = version.name(), version = %version.id.short(), "provisioned");
+        }
+        self.images.retry(&version);
+        self.images.ensure(&version)?;
+        let token = self.tokens.issue(tenant, version.name(), version.id.prefix(), now)?;
+        Ok(Provisioned { version: version.id.clone(), token, known: !added.is_new })
+    }
+
+    /// Reads the token of a call. `tenant` is what the request says of itself, if it says anything.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn authorize(&self, token: Option<&str>, tenant: Option<&str>) -> Result<Grant, TokenError> {
+        let token = token.ok_or_else(|| TokenError::Missing { header: self.token_header.clone() })?;
+        let grant = self.tokens.verify(token, SystemTime::now())?;
+        match tenant {
+            Some(tenant) if tenant != grant.tenant => {
+                Err(TokenError::WrongTenant { requested: tenant.to_owned() })
+            }
+            _ => Ok(grant),
+        }
+    }
+
+    /// The version that a token permits, when the call names the same function.
+    ///
+    /// # Errors
+    /// [`CallRefused`]: there is no such function, the token is for another one, or the token's
+    /// version has been retired.
+    pub fn find(&self, grant: &Grant, function: &str) -> Result<Arc<Version>, CallRefused> {
+        if function != grant.function {
+            return Err(if self.registry.has_function(&grant.tenant, function) {
+                CallRefused::Token(TokenError::WrongFunction {
+                    permitted: grant.function.clone(),
+                    requested: function.to_owned(),
+                })
+            } else {
+                CallRefused::Unknown { function: function.to_owned() }
+            });
+        }
+        self.registry.find(grant, SystemTime::now())
+    }
+
+    /// Waits for the version's image and for a place to run, and opens a session there.
+    ///
+    /// # Errors
+    /// [`SessionError`]: the image could not be built or is not ready in time, or there is no
+    /// place in time.
+    pub async fn open(&self, version: &Arc<Version>) -> Result<Session, SessionError> {
+        let image = self.image(version).await?;
+        let permit = self.admission.enter(&version.id.tenant).await?;
+        Ok(Session::new(
+            Arc::clone(version),
+            image,
+            self.limits.clone(),
+            self.capabilities.clone(),
+            Arc::clone(&self.workers),
+            permit,
+        ))
+    }
+
+    /// Waits for the version's image.
+    ///
+    /// # Errors
+    /// [`ImageError`]: it could not be built, or is not ready in time.
+    pub async fn image(&self, version: &Arc<Version>) -> Result<Image, ImageError> {
+        self.images.get(version, self.image_wait).await
+    }
+
+    async fn keep(&self, version: &Arc<Version>) -> Result<(), StoreError> {
+        let (store, version) = (Arc::clone(&self.store), Arc::clone(version));
+        spawn_io(move || store.put_spec(&version.id, &version.spec)).await
+    }
+
+    async fn forget(&self, version: &Arc<Version>) {
+        tracing::info!(
+            tenant = version.id.tenant,
+            function = version.name(),
+            version = %version.id.short(),
+            "retired to make room for another version"
+        );
+        let (store, id) = (Arc::clone(&self.store), version.id.clone());
+        if let Err(error) = spawn_io(move || store.remove(&id)).await {
+            tracing::warn!(error = %error, "cannot remove a retired version from the state directory");
+        }
+    }
+}
+
+impl std::fmt::Debug for Functions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Functions").finish_non_exhaustive()
+    }
+}
+
+fn check_name(what: &'static str, name: &str, limit: usize) -> Result<(), ProvisionError> {
+    let problem = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > limit {
+        "it is too long"
+    } else if name.chars().any(char::is_control) {
+        "it contains a control character"
+    } else {
+        return Ok(());
+    };
+    Err(ProvisionError::Name { what, problem, limit })
+}
+
+async fn spawn_io(work: impl FnOnce() -> Result<(), StoreError> + Send + 'static) -> Result<(), StoreError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(StoreError::Interrupted))
+}

@@ -1,0 +1,213 @@
+//! One caller's use of one function: a sandbox of its own, for as long as the session lives.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::ArrayRef;
+use arrow::record_batch::RecordBatch;
+use vivarium_runtime::{CallError, Canceller, Capabilities, Image, Instance, Limits, Logs, Usage};
+
+use super::admission::Permit;
+use super::error::{SandboxError, SessionError};
+use super::registry::Version;
+use crate::workers::{WorkerError, WorkerPool};
+
+/// A session. Its work runs on the workers, one piece after the other. Dropping it, at any time,
+/// interrupts what runs and gives the sandbox and its place back.
+#[derive(Debug)]
+pub struct Session {
+    version: Arc<Version>,
+    workers: Arc<WorkerPool>,
+    /// Away while a worker uses it, and lost if that worker panicked.
+    sandbox: Option<Box<Sandbox>>,
+    cancelled: Cancelled,
+}
+
+/// The sandbox of a session, on a worker.
+pub struct Sandbox {
+    version: Arc<Version>,
+    image: Image,
+    limits: Limits,
+    capabilities: Capabilities,
+    /// Forked with the first batch.
+    instance: Option<Instance>,
+    cancelled: Cancelled,
+    /// Bytes of the guest's output that may still go to the log.
+    log_budget: usize,
+    /// Given back after the instance.
+    _permit: Permit,
+}
+
+/// Tells a session's work, wherever it runs, that nobody waits for it any more.
+#[derive(Clone, Debug, Default)]
+pub struct Cancelled(Arc<CancelledInner>);
+
+#[derive(Debug, Default)]
+struct CancelledInner {
+    flag: AtomicBool,
+    canceller: OnceLock<Canceller>,
+}
+
+impl Session {
+    pub(super) fn new(
+        version: Arc<Version>,
+        image: Image,
+        limits: Limits,
+        capabilities: Capabilities,
+        workers: Arc<WorkerPool>,
+        permit: Permit,
+    ) -> Self {
+        let cancelled = Cancelled::default();
+        let sandbox = Sandbox {
+            version: Arc::clone(&version),
+            image,
+            log_budget: usize::try_from(limits.log_bytes).unwrap_or(usize::MAX),
+            limits,
+            capabilities,
+            instance: None,
+            cancelled: cancelled.clone(),
+            _permit: permit,
+        };
+        Self { version, workers, sandbox: Some(Box::new(sandbox)), cancelled }
+    }
+
+    /// Runs a piece of work with the sandbox on a worker, in turn with the work of other tenants.
+    ///
+    /// # Errors
+    /// [`SessionError::Worker`] when the work was refused or lost; after a loss the session cannot
+    /// be used any more.
+    pub async fn run<T, F>(&mut self, work: F) -> Result<T, SessionError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Sandbox) -> T + Send + 'static,
+    {
+        let mut sandbox = self.sandbox.take().ok_or(WorkerError::Lost)?;
+        let job = move || {
+            let result = work(&mut sandbox);
+            (sandbox, result)
+        };
+        let (sandbox, result) = self.workers.run(&self.version.id.tenant, job).await?;
+        self.sandbox = Some(sandbox);
+        Ok(result)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.sandbox.is_none() {
+            self.cancelled.cancel();
+        }
+    }
+}
+
+impl Sandbox {
+    /// Runs the function over one batch. Must be called on a worker, as [`Session::run`] does.
+    ///
+    /// # Errors
+    /// [`SandboxError`]. A Python exception leaves the sandbox usable; after anything worse every
+    /// further call fails.
+    pub fn invoke(&mut self, batch: &RecordBatch) -> Result<ArrayRef, SandboxError> {
+        if self.cancelled.is_cancelled() {
+            return Err(CallError::Cancelled.into());
+        }
+        let instance = match &mut self.instance {
+            Some(instance) => instance,
+            empty => {
+                let instance = self.image.fork(&self.limits, &self.capabilities)?;
+                self.cancelled.arm(instance.canceller());
+                empty.insert(instance)
+            }
+        };
+        let result = instance.invoke(batch);
+        let logs = instance.take_logs();
+        self.log(logs);
+        Ok(result?)
+    }
+
+    /// What the sandbox has used so far.
+    pub fn usage(&self) -> Usage {
+        self.instance.as_ref().map(Instance::usage).unwrap_or_default()
+    }
+
+    fn log(&mut self, mut logs: Logs) {
+        for stream in [&mut logs.stdout, &mut logs.stderr] {
+            let kept = stream.len().min(self.log_budget);
+            logs.dropped_bytes += (stream.len() - kept) as u64;
+            stream.truncate(kept);
+            self.log_budget -= kept;
+        }
+        log_output(&self.version, &logs);
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let usage = self.usage();
+        tracing::info!(
+            tenant = self.version.id.tenant,
+            function = self.version.name(),
+            version = %self.version.id.short(),
+            fuel = usage.fuel,
+            batches = usage.calls,
+            rows = usage.rows,
+            peak_memory_bytes = usage.peak_memory_bytes,
+            cancelled = self.cancelled.is_cancelled(),
+            "session ended"
+        );
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sandbox").field("version", &self.version.id).finish_non_exhaustive()
+    }
+}
+
+impl Cancelled {
+    /// Whether nobody waits for the work any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.flag.load(Ordering::SeqCst)
+    }
+
+    /// The flag is raised before the canceller is looked for, and `arm` leaves the canceller before
+    /// it looks at the flag: whichever comes second interrupts the guest.
+    fn cancel(&self) {
+        self.0.flag.store(true, Ordering::SeqCst);
+        if let Some(canceller) = self.0.canceller.get() {
+            canceller.cancel();
+        }
+    }
+
+    fn arm(&self, canceller: Canceller) {
+        let canceller = self.0.canceller.get_or_init(|| canceller);
+        if self.is_cancelled() {
+            canceller.cancel();
+        }
+    }
+}
+
+/// Writes a guest's output to the server's log. It is text from a stranger: the log's formats
+/// escape line ends and control characters in a field.
+pub(super) fn log_output(version: &Version, logs: &Logs) {
+    for (stream, bytes) in [("stdout", &logs.stdout), ("stderr", &logs.stderr)] {
+        if !bytes.is_empty() {
+            tracing::info!(
+                target: "vivarium::guest",
+                tenant = version.id.tenant,
+                function = version.name(),
+                stream,
+                text = &*String::from_utf8_lossy(bytes),
+                "output"
+            );
+        }
+    }
+    if logs.dropped_bytes > 0 {
+        tracing::info!(
+            target: "vivarium::guest",
+            tenant = version.id.tenant,
+            function = version.name(),
+            dropped_bytes = logs.dropped_bytes,
+            "output dropped"
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! The server's own log: structured events on standard error.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{LogFormat, LoggingConfig};
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoggingError {
+    /// `logging.level` is not a level or a list of directives.
+    #[error("`{level}` is not a log level")]
+    Level {
+        /// What was configured.
+        level: String,
+        /// Why it is none.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Something in this process set up logging before.
+    #[error("logging is set up already")]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Sends all events of this process to standard error, and panics too, as events.
+///
+/// # Errors
+/// [`LoggingError`].
+pub fn start(config: &LoggingConfig) -> Result<(), LoggingError> {
+    let filter = EnvFilter::try_new(&config.level)
+        .map_err(|source| LoggingError::Level { level: config.level.clone(), source })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Human => builder.finish().try_init()?,
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
+    }
+    // A panic is contained where it happens (a worker's job, a call's task); it must show in the
+    // log as one event, not as loose lines between JSON objects.
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(location, message, "a panic was contained");
+    }));
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! The JSON definition of a function, as Databend's engine writes it.
+
+use serde::Deserialize;
+use tonic::Code;
+use vivarium_runtime::{FunctionSpec, NullHandling};
+
+use crate::sql_types::{self, SqlTypeError};
+use crate::status::Failure;
+
+/// The only version of the format there is.
+const VERSION: u64 = 1;
+
+/// Python that runs in the sandbox.
+const PYTHON: (u32, u32) = (3, 13);
+
+/// Most parameters of a function.
+const MAX_PARAMETERS: usize = 1024;
+
+/// Longest handler, in bytes.
+const MAX_HANDLER_BYTES: usize = 256;
+
+/// Why a definition was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// It is too long.
+    #[error("the spec is {requested} bytes long, {limit} are allowed")]
+    TooLarge {
+        /// Bytes allowed.
+        limit: usize,
+        /// Bytes given.
+        requested: usize,
+    },
+    /// It is not JSON, or has a key that does not exist, lacks one, or has one of another type.
+    #[error("the spec is not a function definition: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A key has a value that cannot be.
+    #[error("`{key}` in the spec {problem}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// A type cannot be read.
+    #[error("`{key}` in the spec: {source}")]
+    Type {
+        /// The key; parameters with their position.
+        key: String,
+        /// Why.
+        source: SqlTypeError,
+    },
+    /// Something that this server does not do yet.
+    #[error("{what} are not supported yet; the function may import the standard library only")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+    },
+}
+
+impl Failure for SpecError {
+    fn code(&self) -> Code {
+        match self {
+            Self::TooLarge { .. } => Code::ResourceExhausted,
+            Self::Unsupported { .. } => Code::Unimplemented,
+            _ => Code::InvalidArgument,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spec {
+    version: u64,
+    kind: String,
+    language: String,
+    handler: String,
+    input_types: Vec<String>,
+    result_type: String,
+    #[serde(default)]
+    imports: Vec<String>,
+    #[serde(default)]
+    packages: Vec<String>,
+    #[serde(default)]
+    runtime_version: String,
+    code: String,
+}
+
+/// Reads a definition. `imports` is the number of files that came with it.
+///
+/// The definition has no name of its own: the function is called by its handler, which may be
+/// dotted, and several definitions with the same handler are told apart by their tokens. Parameters
+/// are named `arg1`, `arg2` and so on, the result `result`. `runtime_version` is the Python version
+/// that the user asked for: any version of Python 3 up to the sandbox's is accepted, because code
+/// for an older Python 3 runs on a newer one, and a newer one is refused.
+///
+/// # Errors
+/// [`SpecError`], naming the key.
+pub fn parse(text: &str, imports: usize, max_bytes: usize) -> Result<FunctionSpec, SpecError> {
+    if text.len() > max_bytes {
+        return Err(SpecError::TooLarge { limit: max_bytes, requested: text.len() });
+    }
+    let spec: Spec = serde_json::from_str(text)?;
+    let expect = |key, expected: &str, found: &str| {
+        if found == expected {
+            return Ok(());
+        }
+        Err(value(key, format!("must be `{expected}`, it is `{}`", excerpt(found))))
+    };
+    expect("version", &VERSION.to_string(), &spec.version.to_string())?;
+    expect("kind", "udf", &spec.kind)?;
+    expect("language", "python", &spec.language)?;
+    check_handler(&spec.handler)?;
+    check_runtime_version(&spec.runtime_version)?;
+    if !spec.packages.is_empty() {
+        return Err(SpecError::Unsupported { what: "packages" });
+    }
+    if !spec.imports.is_empty() || imports > 0 || spec.code.starts_with('@') {
+        return Err(SpecError::Unsupported { what: "imports from a stage" });
+    }
+    if spec.input_types.len() > MAX_PARAMETERS {
+        let count = spec.input_types.len();
+        return Err(value("input_types", format!("has {count} types, {MAX_PARAMETERS} are allowed")));
+    }
+
+    let mut parameters = Vec::with_capacity(spec.input_types.len());
+    for (index, text) in spec.input_types.iter().enumerate() {
+        let field = sql_types::parse_field(&format!("arg{}", index + 1), text)
+            .map_err(|source| SpecError::Type { key: format!("input_types[{index}]"), source })?;
+        parameters.push(field);
+    }
+    let result = sql_types::parse_field("result", &spec.result_type)
+        .map_err(|source| SpecError::Type { key: "result_type".to_owned(), source })?;
+    Ok(FunctionSpec {
+        name: spec.handler.clone(),
+        handler: spec.handler,
+        filename: "udf.py".to_owned(),
+        code: spec.code,
+        parameters,
+        result,
+        null_handling: NullHandling::CallOnNull,
+        environment: Default::default(),
+    })
+}
+
+fn value(key: &'static str, problem: String) -> SpecError {
+    SpecError::Value { key, problem }
+}
+
+/// The beginning of a text from outside, for an error.
+fn excerpt(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+fn check_handler(handler: &str) -> Result<(), SpecError> {
+    let is_name = |part: &str| {
+        let mut characters = part.chars();
+        characters.next().is_some_and(|first| first == '_' || first.is_alphabetic())
+            && characters.all(|other| other == '_' || other.is_alphanumeric())
+    };
+    if handler.len() > MAX_HANDLER_BYTES || !handler.split('.').all(is_name) {
+        let problem = format!(
+            "must be a name such as `gcd` or `Class.method`, at most {MAX_HANDLER_BYTES} bytes long; it is `{}`",
+            excerpt(handler)
+        );
+        return Err(value("handler", problem));
+    }
+    Ok(())
+}
+
+fn check_runtime_version(text: &str) -> Result<(), SpecError> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let numbers: Option<Vec<u32>> = text.split('.').map(|part| part.parse().ok()).collect();
+    let Some([major, rest @ ..]) = numbers.as_deref() else {
+        return Err(value("runtime_version", format!("is not a version: `{}`", excerpt(text))));
+    };
+    let asked = (*major, rest.first().copied().unwrap_or_default());
+    if asked.0 != PYTHON.0 || asked.1 > PYTHON.1 {
+        let problem = format!("is {}; this server runs Python {}.{}", excerpt(text), PYTHON.0, PYTHON.1);
+        return Err(value("runtime_version", problem));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::DataType;
+    use serde_json::{Value, json};
+
+    fn full() -> Value {
+        json!({
+            "version": 1, "kind": "udf", "language": "python", "handler": "gcd",
+            "input_types": ["INT NULL", "BIGINT"], "result_type": "BIGINT NULL",
+            "imports": [], "packages": [], "runtime_version": "3.12.2",
+            "code": "def gcd(a, b): ..."
+        })
+    }
+
+    fn with(key: &str, new: Value) -> Value {
+        let mut spec = full();
+        spec[key] = new;
+        spec
+    }
+
+    fn read(spec: &Value) -> Result<FunctionSpec, SpecError> {
+        parse(&spec.to_string(), 0, 1 << 20)
+    }
+
+    #[test]
+    fn what_the_engine_sends_is_read() {
+        let spec = read(&full()).unwrap();
+        assert_eq!((spec.name.as_str(), spec.handler.as_str()), ("gcd", "gcd"));
+        let signature: Vec<_> = spec
+            .parameters
+            .iter()
+            .chain([&spec.result])
+            .map(|field| (field.name().as_str(), field.data_type().clone(), field.is_nullable()))
+            .collect();
+        assert_eq!(
+            signature,
+            [
+                ("arg1", DataType::Int32, true),
+                ("arg2", DataType::Int64, false),
+                ("result", DataType::Int64, true)
+            ]
+        );
+    }
+
+    #[test]
+    fn values_that_are_accepted() {
+        for (key, new) in [
+            ("handler", json!("Outer.inner_2")),
+            ("handler", json!("größe")),
+            ("input_types", json!([])),
+            ("runtime_version", json!("")),
+            ("runtime_version", json!("3")),
+            ("runtime_version", json!("3.13.9")),
+        ] {
+            assert!(read(&with(key, new.clone())).is_ok(), "{key} = {new}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases = [
+            ("version", json!(2), "`version`", Code::InvalidArgument),
+            ("kind", json!("udaf"), "`kind`", Code::InvalidArgument),
+            ("language", json!("javascript"), "`language`", Code::InvalidArgument),
+            ("handler", json!(""), "`handler`", Code::InvalidArgument),
+            ("handler", json!("a..b"), "`handler`", Code::InvalidArgument),
+            ("handler", json!("os; import x"), "`handler`", Code::InvalidArgument),
+            ("handler", json!("x".repeat(300)), "`handler`", Code::InvalidArgument),
+            ("input_types", json!(["INT", "NOPE"]), "`input_types[1]`", Code::InvalidArgument),
+            ("input_types", json!(vec!["INT"; 2000]), "`input_types`", Code::InvalidArgument),
+            ("result_type", json!(""), "`result_type`", Code::InvalidArgument),
+            ("runtime_version", json!("3.14"), "`runtime_version`", Code::InvalidArgument),
+            ("runtime_version", json!("2.7.18"), "`runtime_version`", Code::InvalidArgument),
+            ("runtime_version", json!("latest"), "`runtime_version`", Code::InvalidArgument),
+            ("packages", json!(["numpy"]), "packages", Code::Unimplemented),
+            ("imports", json!(["@s/a.py"]), "imports", Code::Unimplemented),
+            ("code", json!("@s/a.py"), "imports", Code::Unimplemented),
+            ("code", json!(5), "code", Code::InvalidArgument),
+            ("bonus", json!(5), "`bonus`", Code::InvalidArgument),
+        ];
+        for (key, new, expected, code) in cases {
+            let error = read(&with(key, new)).expect_err(key);
+            assert!(key == "code" || error.to_string().contains(expected), "{key}: {error}");
+            assert_eq!(error.code(), code, "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn missing_keys_are_named() {
+        for key in ["version", "kind", "language", "handler", "input_types", "result_type", "code"] {
+            let mut spec = full();
+            spec.as_object_mut().unwrap().remove(key);
+            let error = read(&spec).expect_err(key).to_string();
+            assert!(error.contains(&format!("missing field `{key}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn size_and_files_are_checked_first() {
+        let text = full().to_string();
+        assert!(matches!(parse(&text, 0, 10), Err(SpecError::TooLarge { limit: 10, .. })));
+        assert!(matches!(parse(&text, 1, 1 << 20), Err(SpecError::Unsupported { .. })));
+        assert!(matches!(parse("[", 0, 10), Err(SpecError::Json(_))));
+    }
+}

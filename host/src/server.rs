@@ -1,0 +1,234 @@
+//! The server: listeners, services, the way down.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::service::Routes;
+use tonic::transport::Server as GrpcServer;
+use vivarium_runtime::{Engine, EngineConfig, EngineError, WORKER_STACK_BYTES};
+
+use crate::config::Config;
+use crate::connections::Connections;
+use crate::flight::Flight;
+use crate::functions::{Functions, StartError};
+use crate::provisioning::Provisioning;
+use crate::workers::WorkerPool;
+
+/// A server that owns its addresses and is ready to run.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    functions: Arc<Functions>,
+    listeners: Listeners,
+}
+
+/// Bound addresses: clients can connect and wait from here on.
+#[derive(Debug)]
+pub struct Listeners {
+    flight: TcpListener,
+    /// Absent when the Flight listener serves provisioning too.
+    provisioning: Option<TcpListener>,
+    addresses: Addresses,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Arrow Flight.
+    pub flight: SocketAddr,
+    /// Provisioning.
+    pub provisioning: SocketAddr,
+}
+
+/// Why the server cannot start or had to stop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// An address cannot be bound.
+    #[error("cannot listen on {address} (server.{key})")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The configuration key it comes from.
+        key: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The sandbox cannot be set up.
+    #[error("cannot set up the sandbox with the cache directory {}", cache_dir.display())]
+    Engine {
+        /// Where the compiled module is kept.
+        cache_dir: PathBuf,
+        /// Why.
+        source: EngineError,
+    },
+    /// The functions cannot be set up.
+    #[error(transparent)]
+    Functions(#[from] StartError),
+    /// The transport failed.
+    #[error("the gRPC server failed")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every exchange came to its end.
+    Drained,
+    /// Exchanges were still running when the time for draining was over, or were told to stop.
+    Cut,
+}
+
+impl Listeners {
+    /// Binds the addresses of `config`. Nothing is answered before the server runs, but from here
+    /// on connections are taken, and an address that is in use is found out before any other work.
+    ///
+    /// # Errors
+    /// [`ServerError::Bind`].
+    pub async fn bind(config: &Config) -> Result<Self, ServerError> {
+        let server = &config.server;
+        let (flight, flight_address) = bind(server.flight_address, "flight_address").await?;
+        let one_port = server.flight_address == server.provisioning_address;
+        let (provisioning, provisioning_address) = if one_port {
+            (None, flight_address)
+        } else {
+            let (listener, address) = bind(server.provisioning_address, "provisioning_address").await?;
+            (Some(listener), address)
+        };
+        let addresses = Addresses { flight: flight_address, provisioning: provisioning_address };
+        Ok(Self { flight, provisioning, addresses })
+    }
+}
+
+impl Server {
+    /// Sets up sandbox, workers and functions behind bound listeners. Takes seconds the first time,
+    /// when the sandbox module is compiled. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub fn start(config: Config, listeners: Listeners) -> Result<Self, ServerError> {
+        let cache_dir = config.cache_dir();
+        let engine_config = EngineConfig {
+            cache_dir: Some(cache_dir.clone()),
+            max_instances: config.concurrent_exchanges().saturating_add(config.server.build_workers.get()),
+            host_memory_bytes: config.server.host_memory_bytes,
+        };
+        let engine =
+            Engine::new(engine_config).map_err(|source| ServerError::Engine { cache_dir, source })?;
+        Self::with_engine(config, listeners, engine)
+    }
+
+    /// Like [`Server::start`], with an engine that exists already.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub fn with_engine(config: Config, listeners: Listeners, engine: Engine) -> Result<Self, ServerError> {
+        let identity = engine.identity();
+        tracing::info!(
+            python = identity.python_version,
+            guest = identity.guest_digest,
+            exchanges = config.concurrent_exchanges(),
+            workers = config.worker_threads(),
+            "sandbox ready"
+        );
+        let workers = WorkerPool::start(
+            "worker",
+            config.worker_threads(),
+            WORKER_STACK_BYTES,
+            config.server.max_queued_jobs,
+        )
+        .map_err(StartError::Thread)?;
+        let functions = Arc::new(Functions::start(&config, engine, Arc::new(workers))?);
+        Ok(Self { config, functions, listeners })
+    }
+
+    /// Where the server listens; a port of 0 in the configuration has become a real one.
+    pub fn addresses(&self) -> Addresses {
+        self.listeners.addresses
+    }
+
+    /// Serves until `shutdown` is done, then lets running exchanges end, for at most the configured
+    /// time and until `abort` is done.
+    ///
+    /// # Errors
+    /// [`ServerError::Transport`].
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()> + Send,
+        abort: impl Future<Output = ()> + Send,
+    ) -> Result<Ended, ServerError> {
+        let Self { config, functions, listeners } = self;
+        let endpoint = config
+            .server
+            .advertised_endpoint
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", listeners.addresses.flight));
+        let flight = Flight::service(Arc::clone(&functions), &config);
+        let provisioning = Provisioning::service(functions, &config, endpoint);
+
+        let (stop, stopped) = watch::channel(false);
+        let connections = Connections::new(config.server.max_connections.get());
+        let serving = async {
+            match listeners.provisioning {
+                None => {
+                    let routes = Routes::new(flight).add_service(provisioning);
+                    serve(&config, routes, listeners.flight, &connections, stopped).await
+                }
+                Some(listener) => {
+                    let (flight, provisioning) = (Routes::new(flight), Routes::new(provisioning));
+                    let first = serve(&config, flight, listeners.flight, &connections, stopped.clone());
+                    let second = serve(&config, provisioning, listener, &connections, stopped);
+                    tokio::try_join!(first, second).map(|_| ())
+                }
+            }
+        };
+        tokio::pin!(serving);
+        tokio::select! {
+            served = &mut serving => return served.map(|()| Ended::Drained).map_err(ServerError::from),
+            () = shutdown => {}
+        }
+        stop.send_replace(true);
+        let drain = Duration::from_secs(config.server.drain_s);
+        tracing::info!(limit_s = config.server.drain_s, "draining");
+        tokio::select! {
+            served = serving => served.map(|()| Ended::Drained).map_err(ServerError::from),
+            () = tokio::time::sleep(drain) => Ok(Ended::Cut),
+            () = abort => Ok(Ended::Cut),
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |source| ServerError::Bind { address, key, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+async fn serve(
+    config: &Config,
+    routes: Routes,
+    listener: TcpListener,
+    connections: &Connections,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), tonic::transport::Error> {
+    let server = &config.server;
+    GrpcServer::builder()
+        .max_concurrent_streams(server.max_streams_per_connection)
+        .http2_max_header_list_size(server.max_header_bytes)
+        .initial_stream_window_size(server.stream_window_bytes)
+        .initial_connection_window_size(server.connection_window_bytes)
+        .http2_keepalive_interval(Some(Duration::from_secs(server.keepalive_interval_s.max(1))))
+        .http2_keepalive_timeout(Some(Duration::from_secs(server.keepalive_timeout_s.max(1))))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(connections.accept(listener), async move {
+            // An error means that the sender is gone, which is a reason to stop as well.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        })
+        .await
+}
