@@ -12,6 +12,9 @@ from compile import compile_file
 LIBRARY = "lib/python3.13"
 TIME_ZONES = "usr/share/zoneinfo"
 
+# Python stand-ins for C modules that the guest does not have.
+OWN_MODULES = pathlib.Path(__file__).parent / "modules"
+
 # Directories that are left out wherever they are.
 EXCLUDED_EVERYWHERE = {"__pycache__", "test", "tests", "idle_test"}
 
@@ -26,19 +29,22 @@ EXCLUDED = {
     "_osx_support.py",
     "_pyrepl",
     "antigravity.py",
+    "bz2.py",
     "ctypes",
     "curses",
     "ensurepip",
     "idlelib",
-    "lib2to3",
-    "msilib",
+    "lzma.py",
     "nturl2path.py",
+    "pty.py",
     "pydoc.py",
     "pydoc_data",
     "site-packages",
     "sqlite3",
+    "ssl.py",
     "this.py",
     "tkinter",
+    "tty.py",
     "turtle.py",
     "turtledemo",
     "venv",
@@ -60,6 +66,7 @@ def build_library(lib: pathlib.Path, sysconfigdata: pathlib.Path, destination: p
     sources = {source.relative_to(lib): source for source in lib.rglob("*.py")}
     sources = {relative: source for relative, source in sources.items() if not is_excluded(relative)}
     sources[pathlib.Path(sysconfigdata.name)] = sysconfigdata
+    sources |= {pathlib.Path(source.name): source for source in OWN_MODULES.glob("*.py")}
     for relative, source in sorted(sources.items()):
         compiled = compile_file(source, f"/{LIBRARY}/{relative.as_posix()}")
         write(destination / LIBRARY / relative.with_suffix(".pyc"), compiled)

@@ -94,6 +94,9 @@ impl Recipe {
         hasher.add_list("tzdata", pins::TZDATA.sha256);
         self.add_file(&mut hasher, Path::new("toolchain/compile.py"))?;
         self.add_file(&mut hasher, Path::new("toolchain/stdlib.py"))?;
+        for file in self.files("toolchain/modules", &["py"])? {
+            self.add_file(&mut hasher, &file)?;
+        }
         Ok(hasher.finish())
     }
 
@@ -185,6 +188,7 @@ mod tests {
             ("package/vivarium/__init__.py", "pass"),
             ("toolchain/compile.py", "1"),
             ("toolchain/config.site", "a=b"),
+            ("toolchain/modules/select.py", "4"),
             ("toolchain/stdlib.py", "2"),
             ("toolchain/sysconfigdata.py", "3"),
         ] {
