@@ -15,6 +15,7 @@ use vivarium_runtime::{
 use super::input::{Input, InputError};
 use super::ordered::{self, OrderedError, Workers};
 use super::output::OutputError;
+use super::pieces::{Cut, Piece, Pieces};
 use super::signature::Signature;
 
 /// What is to be run.
@@ -123,9 +124,16 @@ pub fn run(
     let cancellers: Mutex<Vec<Canceller>> = Mutex::default();
     let mut rows = 0;
     let workers = Workers { count: job.workers, stack_bytes: WORKER_STACK_BYTES };
+    let cut = Cut {
+        columns: job.signature.columns.clone(),
+        max_bytes: job.limits.input_bytes / 2,
+        piece_rows: job.batch_rows,
+        max_rows: job.max_rows,
+    };
+    let pieces = Pieces::new(input, cut);
     let outcome = ordered::for_each(
         workers,
-        Pieces::new(job, input),
+        pieces.map(|piece| piece.map_err(JobError::from)),
         || {
             let mut instance = job.image.fork(job.limits, job.capabilities)?;
             lock(&cancellers).push(instance.canceller());
@@ -165,12 +173,6 @@ impl Meter {
         self.fuel.fetch_add(after.fuel.saturating_sub(before.fuel), Ordering::Relaxed);
         self.peak_memory_bytes.fetch_max(after.peak_memory_bytes, Ordering::Relaxed);
     }
-}
-
-/// Some rows of the file, as many as one call takes.
-struct Piece {
-    first_row: u64,
-    rows: RecordBatch,
 }
 
 fn call(
@@ -226,67 +228,5 @@ fn shown(column: &dyn Array, row: usize) -> String {
     match text.char_indices().nth(MAX_CHARACTERS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
-    }
-}
-
-/// Cuts the batches of a file into pieces that one call takes: neither more rows than asked for,
-/// nor, by estimate, more than half of the bytes that a call's input may have.
-struct Pieces<'a> {
-    job: Job<'a>,
-    input: Input,
-    first_row: u64,
-    batch: Option<RecordBatch>,
-    /// Rows of `batch` in each piece.
-    piece_rows: usize,
-}
-
-impl<'a> Pieces<'a> {
-    fn new(job: Job<'a>, input: Input) -> Self {
-        Self { job, input, first_row: 0, batch: None, piece_rows: 1 }
-    }
-
-    fn rows_per_piece(&self, batch: &RecordBatch) -> usize {
-        let bytes: usize = self
-            .job
-            .signature
-            .columns
-            .iter()
-            .filter_map(|index| batch.columns().get(*index))
-            .map(|column| column.to_data().get_slice_memory_size().unwrap_or(0))
-            .sum();
-        let allowed = (self.job.limits.input_bytes / 2).max(1);
-        let pieces = usize::try_from((bytes as u64).div_ceil(allowed)).unwrap_or(usize::MAX).max(1);
-        (batch.num_rows() / pieces).clamp(1, self.job.batch_rows.max(1))
-    }
-}
-
-impl Iterator for Pieces<'_> {
-    type Item = Result<Piece, JobError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let left = self.job.max_rows.map_or(u64::MAX, |max| max.saturating_sub(self.first_row));
-        if left == 0 {
-            return None;
-        }
-        let batch = match self.batch.take() {
-            Some(batch) => batch,
-            None => loop {
-                match self.input.next()? {
-                    Ok(batch) if batch.num_rows() == 0 => {}
-                    Ok(batch) => {
-                        self.piece_rows = self.rows_per_piece(&batch);
-                        break batch;
-                    }
-                    Err(error) => return Some(Err(error.into())),
-                }
-            },
-        };
-        let rows = batch.num_rows().min(self.piece_rows).min(usize::try_from(left).unwrap_or(usize::MAX));
-        if rows < batch.num_rows() {
-            self.batch = Some(batch.slice(rows, batch.num_rows() - rows));
-        }
-        let piece = Piece { first_row: self.first_row, rows: batch.slice(0, rows) };
-        self.first_row += rows as u64;
-        Some(Ok(piece))
     }
 }

@@ -12,7 +12,10 @@ mod input;
 mod job;
 mod ordered;
 mod output;
+mod pieces;
 mod signature;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
