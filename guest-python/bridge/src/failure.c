@@ -1,5 +1,7 @@
 #include "failure.h"
 
+#include <frameobject.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,6 +233,26 @@ kind_of(PyObject *exception, FailureKind otherwise)
     return otherwise;
 }
 
+/* When memory is really out, CPython raises one static object again and again, and its traceback
+ * would keep the frames, and all that filled the memory, alive: empties them. */
+static void
+clear_frames(PyObject *exception)
+{
+    PyObject *at = PyException_GetTraceback(exception);
+    while (at != NULL && PyTraceBack_Check(at)) {
+        PyTracebackObject *traceback = (PyTracebackObject *)at;
+        PyObject *done = PyObject_CallMethod((PyObject *)traceback->tb_frame, "clear", NULL);
+        if (done == NULL) {
+            PyErr_Clear(); /* a frame that is still running */
+        }
+        Py_XDECREF(done);
+        PyObject *next = Py_XNewRef(traceback->tb_next);
+        Py_DECREF(at);
+        at = next;
+    }
+    Py_XDECREF(at);
+}
+
 /* Fills everything but the row from an exception, of which the last reference may be dropped
  * afterwards. */
 static void
@@ -242,11 +264,7 @@ take_exception(PyObject *exception, FailureKind kind, bool keep_message)
     }
     describe(exception, keep_message);
     if (last.kind == FAILURE_MEMORY) {
-        /* When memory is really out, CPython raises one static object, whose traceback would keep
-         * the frames, and all that filled the memory, alive. */
-        PyException_SetTraceback(exception, Py_None);
-        PyException_SetContext(exception, NULL);
-        PyException_SetCause(exception, NULL);
+        clear_frames(exception);
     }
 }
 

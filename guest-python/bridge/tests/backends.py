@@ -162,8 +162,10 @@ class Wasm(_Layout):
         self.entropy_errno = 0
         self.output = {1: b"", 2: b""}
         config = w.Config()
+        config.max_wasm_stack = 2 << 20
         engine = w.Engine(config)
         self.store = w.Store(engine)
+        self.store.set_limits(memory_size=256 << 20)
         module = self._module(w, engine, module_path, cache_directory)
         linker = w.Linker(engine)
         i32, i64 = w.ValType.i32(), w.ValType.i64()

@@ -377,7 +377,7 @@ class ReusedObjects(unittest.TestCase):
         "list": "kept = []\ndef f(x):\n    kept.append(x)\n    return repr(kept)\n",
         "every other": "kept = []\nn = 0\ndef f(x):\n    global n\n    n += 1\n    if n % 2: kept.append(x)\n    return repr(kept)\n",
         "dict key": "kept = {}\ndef f(x):\n    kept[x] = 1\n    return repr(list(kept))\n",
-        "hash": "kept = {}\ndef f(x):\n    kept[hash(x)] = repr(x)\n    return '[' + ', '.join(kept.values()) + ']'\n",
+        "hash": "kept = {}\ndef f(x):\n    kept[hash(x), repr(x)] = repr(x)\n    return '[' + ', '.join(kept.values()) + ']'\n",
         "cache": "import functools\n@functools.lru_cache\ndef g(x): return [x]\nkept = []\ndef f(x):\n    kept.append(g(x)[0])\n    return repr(kept)\n",
         "generator": "kept = []\ndef g(x):\n    yield x\ndef f(x):\n    kept.append(g(x))\n    return repr([next(h) for h in kept]) if len(kept) == COUNT else ''\n",
         "exception": "kept = []\ndef f(x):\n    try: raise ValueError(x)\n    except ValueError as e: kept.append(e)\n    return repr([e.args[0] for e in kept])\n",
