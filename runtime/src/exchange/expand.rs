@@ -6,14 +6,15 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayData, ArrayDataBuilder, AsArray, BinaryViewArray, MutableArrayData, UInt32Array, make_array,
+    Array, ArrayData, ArrayDataBuilder, ArrayRef, AsArray, BinaryViewArray, MutableArrayData, UInt32Array,
+    make_array,
 };
 use arrow::buffer::Buffer;
 use arrow::compute::take;
 use arrow::datatypes::{ArrowNativeType, DataType, Field};
 use arrow::error::ArrowError;
 
-use super::types::{children, fixed_width, list_bounds};
+use super::types::{children, fixed_width, list_bounds, nulls};
 
 /// Bytes that expansions may take, counted over a whole batch.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ pub(super) fn charge(
                 return budget.spend((len as u64).saturating_mul(width.max(1) as u64));
             }
             budget.spend(len as u64)?;
-            let array = make_array(data.slice(start, len));
+            let array = slice(data, start, len);
             let dictionary = array.as_any_dictionary();
             if dictionary.values().is_empty() {
                 return Ok(());
@@ -128,9 +129,16 @@ fn leaf_bytes(data: &ArrayData, start: usize, len: usize) -> u64 {
     }
 }
 
+/// The elements from `start` on.
+fn slice(data: &ArrayData, start: usize, len: usize) -> ArrayRef {
+    // Not `ArrayData::slice`, which for structs moves the offset both of the struct and of its
+    // children.
+    make_array(data.clone()).slice(start, len)
+}
+
 /// The elements from `start` on of an array of text or binary views, as bytes.
 pub(super) fn view_array(data: &ArrayData, start: usize, len: usize) -> BinaryViewArray {
-    let array = make_array(data.slice(start, len));
+    let array = slice(data, start, len);
     match array.as_string_view_opt() {
         Some(text) => text.clone().to_binary_view(),
         None => array.as_binary_view().clone(),
@@ -189,9 +197,9 @@ fn views(data: &ArrayData, start: usize, len: usize) -> impl Iterator<Item = (us
 /// out nullable and maps as lists (see `types::relaxed`); views of text and binary stay.
 pub(super) fn expand(data: &ArrayData, start: usize, len: usize) -> Result<ArrayData, ArrowError> {
     if !is_needed(data.data_type()) {
-        return Ok(data.slice(start, len));
+        return Ok(slice(data, start, len).to_data());
     }
-    let nulls = data.nulls().map(|nulls| nulls.slice(start, len));
+    let nulls = nulls(data, start, len);
     let list = |child: ArrayData, field: &Field, offsets: Buffer, wide: bool| {
         let item = Arc::new(Field::new(field.name(), child.data_type().clone(), true));
         let data_type = if wide { DataType::LargeList(item) } else { DataType::List(item) };
@@ -200,7 +208,7 @@ pub(super) fn expand(data: &ArrayData, start: usize, len: usize) -> Result<Array
     };
     match data.data_type() {
         DataType::Dictionary(..) => {
-            let array = make_array(data.slice(start, len));
+            let array = slice(data, start, len);
             let dictionary = array.as_any_dictionary();
             Ok(take(dictionary.values(), dictionary.keys(), None)?.to_data())
         }
@@ -263,7 +271,7 @@ pub(super) fn expand(data: &ArrayData, start: usize, len: usize) -> Result<Array
             let builder = ArrayDataBuilder::new(DataType::Struct(fields)).len(len).nulls(nulls);
             builder.child_data(children).build()
         }
-        _ => Ok(data.slice(start, len)),
+        _ => Ok(slice(data, start, len).to_data()),
     }
 }
 

@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use super::abi::{ARRAY_BYTES, BUFFER_ALIGN, MAX_BYTES, POINTER_BYTES, RawArray, align_up, destination};
 use super::expand::{Budget, Exhausted, charge, expand, is_needed, view_array};
 use super::layout::{Offsets, Part};
-use super::types::{accepts, children, fixed_width, is_wide};
+use super::types::{accepts, children, fixed_width, is_wide, nulls};
 use super::verify::verify;
 use super::{GuestViolation, InputError};
 
@@ -181,7 +181,7 @@ impl InputPlan {
         declared: &DataType,
     ) -> Result<usize, Fault> {
         let first = data.offset() + start;
-        let nulls = data.nulls().map(|nulls| nulls.slice(start, len)).filter(|nulls| nulls.null_count() > 0);
+        let nulls = nulls(data, start, len);
         let null_count = nulls.as_ref().map_or(0, |nulls| nulls.null_count());
         let validity = nulls.map_or(Part::Absent, |nulls| Part::Bits(nulls.into_inner()));
         let index = self.arrays.len();

@@ -111,7 +111,7 @@ fn write_offsets(offsets: impl Iterator<Item = i64>, wide: bool, dest: &mut [u8]
 
 /// Writes a bitmap from bit 0 on, with zeros after its end.
 fn write_bits(bits: &BooleanBuffer, dest: &mut [u8]) {
-    if bits.offset() % 8 == 0 {
+    if bits.offset().is_multiple_of(8) {
         let first = bits.offset() / 8;
         dest.copy_from_slice(&bits.values()[first..first + dest.len()]);
     } else {

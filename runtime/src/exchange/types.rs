@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::ArrayData;
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 /// Levels of nesting a declared type may have.
@@ -164,4 +165,12 @@ pub(super) fn list_bounds(data: &ArrayData, start: usize, len: usize) -> (usize,
             (offsets[start] as usize, offsets[start + len] as usize)
         }
     }
+}
+
+/// The nulls among `len` elements from `start` on, if there are any.
+pub(super) fn nulls(data: &ArrayData, start: usize, len: usize) -> Option<NullBuffer> {
+    let nulls = data.nulls()?;
+    // A slice is counted anew, the whole is not.
+    let nulls = if (start, len) == (0, nulls.len()) { nulls.clone() } else { nulls.slice(start, len) };
+    (nulls.null_count() > 0).then_some(nulls)
 }

@@ -7,7 +7,7 @@ use arrow::datatypes::{
     DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Field,
 };
 
-use super::types::{children, is_nullable, list_bounds, value_type};
+use super::types::{children, is_nullable, list_bounds, nulls, value_type};
 
 /// What is wrong with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ fn check(
     enclosing: Option<&Enclosing<'_>>,
     decimals: bool,
 ) -> Result<(), Finding> {
-    let nulls = data.nulls().map(|nulls| nulls.slice(start, len)).filter(|nulls| nulls.null_count() > 0);
+    let nulls = nulls(data, start, len);
     let nulls = nulls.as_ref();
     let finding = |row, problem| Err(Finding { inner: Vec::new(), row, problem });
 

@@ -80,6 +80,16 @@ fn structs_without_fields_and_columns_without_rows_come_back() {
 }
 
 #[test]
+fn plain_structs_beside_encoded_ones_are_cut_right() {
+    let plain = DataType::Struct(vec![Field::new("x", DataType::Int32, true)].into());
+    let key = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
+    let fields = vec![Field::new("plain", plain, true), Field::new("key", key, true)];
+    for nesting in nestings(&Field::new("a", DataType::Struct(fields.into()), true)) {
+        check(nesting);
+    }
+}
+
+#[test]
 fn equivalent_layouts_become_the_declared_one() {
     let text = ["", "ß", "a longer text than fits into a view", "x"];
     let column: ArrayRef = Arc::new(arrow::array::StringArray::from_iter(
