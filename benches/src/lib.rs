@@ -1,1 +1,67 @@
-//! Skeleton.
+//! What the benchmarks share: an engine, functions worth timing and batches to feed them.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use vivarium_runtime::{BuildLimits, Engine, EngineConfig, FunctionSpec, Image, NullHandling};
+
+/// Rows in a batch, as engines send them.
+pub const BATCH_ROWS: usize = 65_536;
+
+/// An engine that keeps its compiled module in the operating system's temporary directory.
+pub fn engine() -> Engine {
+    let cache = std::env::temp_dir().join("vivarium-benches");
+    let config = EngineConfig { cache_dir: Some(cache), ..EngineConfig::default() };
+    Engine::new(config).unwrap_or_else(|error| panic!("the engine does not start: {error}"))
+}
+
+/// An image of the function `f` in `code`; no column is nullable.
+pub fn image(engine: &Engine, code: &str, parameters: &[DataType], result: DataType) -> Image {
+    let parameters = parameters
+        .iter()
+        .enumerate()
+        .map(|(index, data_type)| Field::new(format!("arg{}", index + 1), data_type.clone(), false))
+        .collect();
+    let spec = FunctionSpec {
+        name: "f".into(),
+        handler: "f".into(),
+        filename: "bench.py".into(),
+        code: code.into(),
+        parameters,
+        result: Field::new("result", result, false),
+        null_handling: NullHandling::CallOnNull,
+        environment: Default::default(),
+    };
+    engine
+        .build_image(&spec, &BuildLimits::default())
+        .unwrap_or_else(|error| panic!("the function does not build: {error}"))
+}
+
+/// Columns of small integers.
+pub fn integers(columns: usize, rows: usize) -> RecordBatch {
+    let array = |column: usize| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values((0..rows as i64).map(|row| row * 7 + column as i64)))
+    };
+    batch((0..columns).map(array).collect())
+}
+
+/// One column of floats.
+pub fn floats(rows: usize) -> RecordBatch {
+    batch(vec![Arc::new(Float64Array::from_iter_values((0..rows).map(|row| row as f64 * 0.25)))])
+}
+
+/// One column of short ASCII strings.
+pub fn strings(rows: usize) -> RecordBatch {
+    batch(vec![Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("customer {row}"))))])
+}
+
+fn batch(columns: Vec<ArrayRef>) -> RecordBatch {
+    let fields: Vec<Field> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, array)| Field::new(format!("arg{}", index + 1), array.data_type().clone(), false))
+        .collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        .unwrap_or_else(|error| panic!("columns of one length: {error}"))
+}

@@ -1,6 +1,12 @@
 //! `cargo xtask`: the entry points for people and for CI.
 
+mod clients;
+mod demo;
 mod guest;
+mod product;
+mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -16,10 +22,28 @@ struct Cli {
 enum Command {
     /// Build the guest: CPython as one WebAssembly module.
     Guest(guest::Arguments),
+    /// Stream a real data set through a provisioned function; builds whatever is missing.
+    Demo,
+    /// Run all tests; builds whatever is missing.
+    Test {
+        /// Arguments for `cargo test`, such as a test's name.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Guest(arguments) => guest::run(&arguments),
+        Command::Demo => demo::run(),
+        Command::Test { arguments } => test::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("error: {}", causes.join("\n  because: "));
+            ExitCode::FAILURE
+        }
     }
 }

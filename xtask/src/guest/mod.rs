@@ -1,21 +1,21 @@
 //! Carries out the recipe of `vivarium-guest-recipe`: downloads, native Python, CPython for WASI,
 //! standard library, link. Each stage is kept in the cache under the digest of its inputs.
 
-mod command;
-mod context;
+pub(crate) mod command;
+pub(crate) mod context;
 mod cross;
 mod download;
 mod link;
-mod native;
+pub(crate) mod native;
 mod progress;
 mod python;
-mod source;
+pub(crate) mod source;
 mod stdlib;
-mod unpack;
+pub(crate) mod unpack;
 mod zig;
 mod zlib;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
@@ -36,17 +36,32 @@ pub(crate) struct Arguments {
 
 /// Builds the guest if its module is not in the cache, and prints the module's path.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
-    let recipe = Recipe::open(workspace.join("guest-python"))?;
-    let cache = Cache::from_environment()?;
+    let (workspace, recipe, cache) = surroundings()?;
     let artefact = cache.artefact(&recipe)?;
     if !arguments.print {
-        let context = Context::new(workspace, recipe, cache, arguments.offline)?;
-        link::guest(&context)?;
-        let module =
-            std::fs::read(&artefact).with_context(|| format!("cannot read {}", artefact.display()))?;
-        eprintln!("{} bytes, sha256 {}", module.len(), hex::encode(Sha256::digest(&module)));
+        build(&Context::new(workspace, recipe, cache, arguments.offline)?)?;
     }
     println!("{}", artefact.display());
     Ok(())
+}
+
+/// The surroundings of a build that may download.
+pub(crate) fn context() -> anyhow::Result<Context> {
+    let (workspace, recipe, cache) = surroundings()?;
+    Context::new(workspace, recipe, cache, false)
+}
+
+/// Builds the guest if its module is not in the cache.
+pub(crate) fn build(context: &Context) -> anyhow::Result<()> {
+    link::guest(context)?;
+    let artefact = context.cache.artefact(&context.recipe)?;
+    let module = std::fs::read(&artefact).with_context(|| format!("cannot read {}", artefact.display()))?;
+    eprintln!("the guest: {} bytes, sha256 {}", module.len(), hex::encode(Sha256::digest(&module)));
+    Ok(())
+}
+
+fn surroundings() -> anyhow::Result<(PathBuf, Recipe, Cache)> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let recipe = Recipe::open(workspace.join("guest-python"))?;
+    Ok((workspace, recipe, Cache::from_environment()?))
 }

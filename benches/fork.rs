@@ -1,0 +1,87 @@
+//! How long a fork takes: create, first result after it, the next call, drop.
+//!
+//! The limit is the same interpreter without a fork: the steady call of a live instance.
+
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+use criterion::{Criterion, criterion_group, criterion_main};
+use vivarium_benches::{engine, image, integers};
+use vivarium_runtime::{Capabilities, Image, Instance, Limits, run_on_worker_stack};
+
+fn fork(criterion: &mut Criterion) {
+    let engine = engine();
+    let image = image(&engine, "def f(a, b):\n    return a + b\n", &[DataType::Int64, DataType::Int64], DataType::Int64);
+    let row = integers(2, 1);
+    percentiles(&image, &row);
+
+    let mut group = criterion.benchmark_group("fork");
+    group.bench_function("create", |bencher| {
+        bencher.iter_custom(|times| {
+            on_stack(|| (0..times).map(|_| timed(|| create(&image)).1).sum())
+        })
+    });
+    group.bench_function("create and first result", |bencher| {
+        bencher.iter_custom(|times| {
+            on_stack(|| (0..times).map(|_| timed(|| call(&mut create(&image), &row)).1).sum())
+        })
+    });
+    group.bench_function("steady call", |bencher| {
+        bencher.iter_custom(|times| {
+            on_stack(|| {
+                let mut instance = create(&image);
+                call(&mut instance, &row);
+                timed(|| (0..times).for_each(|_| call(&mut instance, &row))).1
+            })
+        })
+    });
+    group.finish();
+}
+
+/// Criterion reports means; the promise is about percentiles, so these are printed beside it.
+fn percentiles(image: &Image, row: &RecordBatch) {
+    const ROUNDS: usize = 5_000;
+    let mut phases: [(&str, Vec<Duration>); 4] =
+        [("create", vec![]), ("first result", vec![]), ("steady call", vec![]), ("drop", vec![])];
+    on_stack(|| {
+        for _ in 0..ROUNDS {
+            let (mut instance, create) = timed(|| create(image));
+            let (_, first) = timed(|| call(&mut instance, row));
+            let (_, steady) = timed(|| call(&mut instance, row));
+            let (_, drop) = timed(|| drop(instance));
+            for ((_, samples), sample) in phases.iter_mut().zip([create, first, steady, drop]) {
+                samples.push(sample);
+            }
+        }
+    });
+    println!("{:<14}{:>10}{:>10}{:>10}   (µs, {ROUNDS} rounds)", "phase", "p50", "p99", "max");
+    for (name, samples) in &mut phases {
+        samples.sort_unstable();
+        let at = |share: f64| samples[((ROUNDS - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
+        println!("{name:<14}{:>10.2}{:>10.2}{:>10.2}", at(0.50), at(0.99), at(1.0));
+    }
+}
+
+fn create(image: &Image) -> Instance {
+    image
+        .fork(&Limits::default(), &Capabilities::default())
+        .unwrap_or_else(|error| panic!("fork: {error}"))
+}
+
+fn call(instance: &mut Instance, batch: &RecordBatch) {
+    instance.invoke(batch).unwrap_or_else(|error| panic!("invoke: {error}"));
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let value = work();
+    (value, start.elapsed())
+}
+
+fn on_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    run_on_worker_stack(work)
+}
+
+criterion_group!(benches, fork);
+criterion_main!(benches);

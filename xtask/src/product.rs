@@ -1,0 +1,71 @@
+//! Our own binary: building it and running its server.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, bail, ensure};
+
+/// A call of cargo in the workspace.
+pub(crate) fn cargo(workspace: &Path, arguments: &[&str]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(arguments).current_dir(workspace);
+    command
+}
+
+/// Waits for a command that must succeed.
+pub(crate) fn succeed(command: &mut Command) -> anyhow::Result<()> {
+    let program = command.get_program().to_owned();
+    let status = command.status().with_context(|| format!("cannot start {}", program.display()))?;
+    ensure!(status.success(), "{} ended with {status}", program.display());
+    Ok(())
+}
+
+/// Builds `vivarium` and returns its path.
+pub(crate) fn build(workspace: &Path) -> anyhow::Result<PathBuf> {
+    succeed(&mut cargo(workspace, &["build", "--release", "--locked", "--package", "vivarium"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+    Ok(target.join("release/vivarium"))
+}
+
+/// A server of our own, stopped when dropped.
+pub(crate) struct Server {
+    child: Child,
+    /// `host:port` of both services.
+    pub(crate) address: String,
+    /// The line that the server printed when it was ready.
+    pub(crate) ready: String,
+}
+
+impl Server {
+    /// Starts `vivarium serve` on a free port of the loopback interface with its state in `folder`.
+    pub(crate) fn start(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let address = format!("127.0.0.1:{port}");
+        let mut child = Command::new(binary)
+            .args(["serve", "--flight", &address, "--log-level", "warn", "--state-dir"])
+            .arg(folder.join("state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.display()))?;
+        let mut ready = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut ready)?;
+        }
+        if ready.is_empty() {
+            bail!("the server ended before it was ready: {}", child.wait()?);
+        }
+        Ok(Self { child, address, ready: ready.trim_end().to_owned() })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A failure means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
