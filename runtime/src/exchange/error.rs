@@ -118,8 +118,7 @@ pub struct OutputLimit {
 
 /// Why no result could be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ResultError {
+pub(crate) enum ResultError {
     /// The guest broke the ABI. Its memory can no longer be trusted to make sense.
     #[error(transparent)]
     Guest(#[from] GuestViolation),

@@ -27,7 +27,8 @@ mod schema;
 mod types;
 mod verify;
 
-pub use error::{GuestViolation, InputError, OutputLimit, ResultError, SchemaError};
+pub(crate) use error::ResultError;
+pub use error::{GuestViolation, InputError, OutputLimit, SchemaError};
 pub(crate) use input::InputPlan;
 pub(crate) use result::read_result;
 pub(crate) use schema::SchemaPlan;

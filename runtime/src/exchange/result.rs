@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field};
 
 use super::output::deliver;
 use super::resolve::{Required, Resolved, Resolver};
-use super::types::{Path, is_wide, relaxed};
+use super::types::{Path, is_wide, relaxed, result_name};
 use super::verify::{Problem, verify};
 use super::{GuestViolation, OutputLimit, ResultError};
 
@@ -34,7 +34,7 @@ pub(crate) fn read_result(
     limit_bytes: u64,
 ) -> Result<ArrayRef, ResultError> {
     let layout = relaxed(field.data_type());
-    let root = Path::root(field.name());
+    let root = Path::root(result_name(field));
     let mut resolver = Resolver::new(memory);
     let required = Required { length: rows as u64, exact: true };
     let resolved = resolver.array(array, &layout, required, &root)?;
@@ -44,7 +44,7 @@ pub(crate) fn read_result(
     }
     let data = build(memory, &resolved, &root)?;
     verify(field, &data, true).map_err(|finding| {
-        let (path, row) = (finding.path(field.name()), finding.row);
+        let (path, row) = (finding.path(result_name(field)), finding.row);
         match finding.problem {
             Problem::Null => GuestViolation::Null { path, row },
             Problem::Precision(precision) => GuestViolation::Precision { path, row, precision },

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use super::abi::{
     FLAG_MAP_KEYS_SORTED, FLAG_NULLABLE, MAX_BYTES, POINTER_BYTES, SCHEMA_BYTES, align_up, destination,
 };
-use super::types::{MAX_DEPTH, Path, children, is_leaf, is_nullable, relaxed, value_type};
+use super::types::{MAX_DEPTH, Path, children, is_leaf, is_nullable, relaxed, result_name, value_type};
 use super::{GuestViolation, SchemaError};
 
 /// The schema of a function's parameters or result, checked and ready to be written.
@@ -50,7 +50,7 @@ impl SchemaPlan {
     /// One field: the result.
     pub(crate) fn result(field: &Field) -> Result<Self, SchemaError> {
         let mut nodes = Vec::new();
-        add(&mut nodes, field, &Path::root(field.name()), 1, Direction::Out)?;
+        add(&mut nodes, field, &Path::root(result_name(field)), 1, Direction::Out)?;
         Self::finish(nodes)
     }
 

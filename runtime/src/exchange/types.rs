@@ -36,6 +36,11 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+/// What a result is called in errors.
+pub(super) fn result_name(field: &Field) -> &str {
+    if field.name().is_empty() { "result" } else { field.name() }
+}
+
 /// The type that says what values a field holds: what is inside of a dictionary or runs.
 pub(super) fn value_type(data_type: &DataType) -> &DataType {
     match data_type {

@@ -155,9 +155,10 @@ impl Guest {
         for (index, copy) in copies.iter().enumerate() {
             self.put_u32(table + 4 * index as u32, *copy);
         }
-        for (index, value) in [length, if rows % 2 == 0 { -1 } else { null_count }, 0, n_buffers, n_children]
-            .into_iter()
-            .enumerate()
+        for (index, value) in
+            [length, if rows.is_multiple_of(2) { -1 } else { null_count }, 0, n_buffers, n_children]
+                .into_iter()
+                .enumerate()
         {
             self.put_i64(answer + 8 * index as u32, value);
         }

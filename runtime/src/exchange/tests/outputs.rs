@@ -169,6 +169,12 @@ fn put64(memory: &mut [u8], at: usize, value: i64) {
 }
 
 #[test]
+fn a_result_without_a_name() {
+    let error = read_result(&[0; 64], 0, &Field::new("", DataType::Int8, true), 0, LIMIT).unwrap_err();
+    assert_eq!(error.to_string(), "`result`: ArrowArray is a null pointer, 64 bytes are needed there");
+}
+
+#[test]
 fn a_type_that_no_schema_would_accept() {
     let union = arrow::datatypes::UnionFields::try_new([0], [Field::new("u", DataType::Int8, true)]).unwrap();
     let field = Field::new("x", DataType::Union(union, arrow::datatypes::UnionMode::Sparse), true);
