@@ -170,7 +170,8 @@ push_end(Writer *writer, PyObject *value)
     int64_t end = writer->children[0].length;
     bool narrow = writer->layout == LAYOUT_LIST;
     if (narrow && end > INT32_MAX) {
-        return writer_reject(writer, value, "the column has more elements than 32-bit offsets allow");
+        return writer_reject(writer, value,
+                             "the column has more elements than 32-bit offsets allow");
     }
     if (!buffer_reserve(&writer->offsets, narrow ? 4 : 8)) {
         return -1;

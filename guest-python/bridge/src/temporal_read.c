@@ -131,8 +131,8 @@ read_time64(Reader *reader, int64_t row)
     return time_object(reader, ((const int64_t *)reader->values)[row]);
 }
 
-/* Splits a timestamp or duration into days and microseconds of the day; false (with a failure) if the unit is
- * finer than Python's. */
+/* Splits a timestamp or duration into days and microseconds of the day; false (with a failure) if
+ * the unit is finer than Python's. */
 static bool
 split_timestamp(Reader *reader, int64_t value, int64_t *days, int64_t *micros)
 {

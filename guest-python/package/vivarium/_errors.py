@@ -121,7 +121,8 @@ def _tidy(summary):
 
 def _traceback(exception):
     _cut_chain(exception)
-    summary = _TracebackException(type(exception), exception, _get_traceback(exception), compact=True)
+    at = _get_traceback(exception)
+    summary = _TracebackException(type(exception), exception, at, compact=True)
     _tidy(summary)
     return "".join(summary.format())
 
@@ -133,7 +134,8 @@ def _plain_traceback(exception, name, message):
     while at is not None and len(lines) < 200:
         code = at.tb_frame.f_code
         if not code.co_filename.startswith(_HIDDEN):
-            lines.append(f'  File "{_shown(code.co_filename)}", line {at.tb_lineno}, in {code.co_name}\n')
+            file = _shown(code.co_filename)
+            lines.append(f'  File "{file}", line {at.tb_lineno}, in {code.co_name}\n')
         at = at.tb_next
     if lines:
         lines.insert(0, "Traceback (most recent call last):\n")

@@ -77,7 +77,8 @@ def _compile(code, path):
     except (SyntaxError, ValueError) as exception:
         raise _Refused("syntax", None, exception) from None
     except (MemoryError, RecursionError) as exception:
-        raise _Refused("syntax", "the code is nested too deeply to be compiled", exception) from None
+        message = "the code is nested too deeply to be compiled"
+        raise _Refused("syntax", message, exception) from None
 
 
 def _execute(filename, code):
@@ -127,7 +128,9 @@ def _missing(module, handler):
     names = [
         name
         for name, value in vars(module).items()
-        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__
+        if not name.startswith("_")
+        and callable(value)
+        and getattr(value, "__module__", None) == module.__name__
     ]
     known = f"; it defines {', '.join(f'`{name}`' for name in names[:10])}" if names else ""
     return f"the code defines no `{handler}`{known}"
@@ -147,12 +150,23 @@ def _check_signature(handler, name, n_parameters):
         elif parameter.kind is parameter.VAR_POSITIONAL:
             most = float("inf")
         elif parameter.kind is parameter.KEYWORD_ONLY and required:
-            message = f"`{name}{signature}` requires the keyword argument `{parameter.name}`, but arguments are passed by position"
+            message = (
+                f"`{name}{signature}` requires the keyword argument `{parameter.name}`, "
+                "but arguments are passed by position"
+            )
             raise _Refused("handler", message, None)
     if least <= n_parameters <= most:
         return
-    takes = f"{least}" if least == most else f"at least {least}" if most == float("inf") else f"{least} to {most}"
-    plural = "" if takes == "1" else "s"
-    declares = "1 parameter" if n_parameters == 1 else f"{n_parameters} parameters"
-    message = f"`{name}{signature}` takes {takes} positional argument{plural}, but the function is declared with {declares}"
+    if least == most:
+        takes = f"{least}"
+    elif most == float("inf"):
+        takes = f"at least {least}"
+    else:
+        takes = f"{least} to {most}"
+    taken = "argument" if takes == "1" else "arguments"
+    declared = "parameter" if n_parameters == 1 else "parameters"
+    message = (
+        f"`{name}{signature}` takes {takes} positional {taken}, "
+        f"but the function is declared with {n_parameters} {declared}"
+    )
     raise _Refused("handler", message, None)
