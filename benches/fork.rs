@@ -2,34 +2,39 @@
 //!
 //! The limit is the same interpreter without a fork: the steady call of a live instance.
 
+#![expect(clippy::panic, missing_docs, reason = "a benchmark has no callers")]
+
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use criterion::{Criterion, criterion_group, criterion_main};
-use vivarium_benches::{engine, image, integers};
-use vivarium_runtime::{Capabilities, Image, Instance, Limits, run_on_worker_stack};
+use vivarium_benches::{engine, image, integers, on_guest_thread};
+use vivarium_runtime::{Capabilities, Image, Instance, Limits};
 
 fn fork(criterion: &mut Criterion) {
     let engine = engine();
-    let image = image(&engine, "def f(a, b):\n    return a + b\n", &[DataType::Int64, DataType::Int64], DataType::Int64);
+    let image = image(
+        &engine,
+        "def f(a, b):\n    return a + b\n",
+        &[DataType::Int64, DataType::Int64],
+        DataType::Int64,
+    );
     let row = integers(2, 1);
     percentiles(&image, &row);
 
     let mut group = criterion.benchmark_group("fork");
     group.bench_function("create", |bencher| {
-        bencher.iter_custom(|times| {
-            on_stack(|| (0..times).map(|_| timed(|| create(&image)).1).sum())
-        })
+        bencher.iter_custom(|times| on_guest_thread(|| (0..times).map(|_| timed(|| create(&image)).1).sum()))
     });
     group.bench_function("create and first result", |bencher| {
         bencher.iter_custom(|times| {
-            on_stack(|| (0..times).map(|_| timed(|| call(&mut create(&image), &row)).1).sum())
+            on_guest_thread(|| (0..times).map(|_| timed(|| call(&mut create(&image), &row)).1).sum())
         })
     });
     group.bench_function("steady call", |bencher| {
         bencher.iter_custom(|times| {
-            on_stack(|| {
+            on_guest_thread(|| {
                 let mut instance = create(&image);
                 call(&mut instance, &row);
                 timed(|| (0..times).for_each(|_| call(&mut instance, &row))).1
@@ -44,7 +49,7 @@ fn percentiles(image: &Image, row: &RecordBatch) {
     const ROUNDS: usize = 5_000;
     let mut phases: [(&str, Vec<Duration>); 4] =
         [("create", vec![]), ("first result", vec![]), ("steady call", vec![]), ("drop", vec![])];
-    on_stack(|| {
+    on_guest_thread(|| {
         for _ in 0..ROUNDS {
             let (mut instance, create) = timed(|| create(image));
             let (_, first) = timed(|| call(&mut instance, row));
@@ -64,9 +69,7 @@ fn percentiles(image: &Image, row: &RecordBatch) {
 }
 
 fn create(image: &Image) -> Instance {
-    image
-        .fork(&Limits::default(), &Capabilities::default())
-        .unwrap_or_else(|error| panic!("fork: {error}"))
+    image.fork(&Limits::default(), &Capabilities::default()).unwrap_or_else(|error| panic!("fork: {error}"))
 }
 
 fn call(instance: &mut Instance, batch: &RecordBatch) {
@@ -77,10 +80,6 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let value = work();
     (value, start.elapsed())
-}
-
-fn on_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    run_on_worker_stack(work)
 }
 
 criterion_group!(benches, fork);

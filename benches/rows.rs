@@ -1,12 +1,14 @@
 //! Rows a second through one instance on one core, metering on, beside a copy of the same bytes.
 
+#![expect(clippy::panic, missing_docs, reason = "a benchmark has no callers")]
+
 use std::hint::black_box;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use vivarium_benches::{BATCH_ROWS, engine, floats, image, integers, strings};
-use vivarium_runtime::{Capabilities, Limits, run_on_worker_stack};
+use vivarium_benches::{BATCH_ROWS, engine, floats, image, integers, on_guest_thread, strings};
+use vivarium_runtime::{Capabilities, Limits};
 
 fn rows(criterion: &mut Criterion) {
     let engine = engine();
@@ -23,7 +25,7 @@ fn rows(criterion: &mut Criterion) {
             batch.schema().fields().iter().map(|field| field.data_type().clone()).collect();
         let image = image(&engine, code, &parameters, result);
         group.bench_function(name, |bencher| {
-            run_on_worker_stack(|| {
+            on_guest_thread(|| {
                 let mut instance = image
                     .fork(&Limits::default(), &Capabilities::default())
                     .unwrap_or_else(|error| panic!("fork: {error}"));
@@ -34,7 +36,9 @@ fn rows(criterion: &mut Criterion) {
         });
     }
     let bytes = vec![1_u8; BATCH_ROWS * 3 * size_of::<i64>()];
-    group.bench_function("limit: memcpy of a + b's bytes", |bencher| bencher.iter(|| black_box(&bytes).to_vec()));
+    group.bench_function("limit: memcpy of a + b's bytes", |bencher| {
+        bencher.iter(|| black_box(&bytes).to_vec())
+    });
     group.finish();
 }
 

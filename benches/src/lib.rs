@@ -1,10 +1,12 @@
 //! What the benchmarks share: an engine, functions worth timing and batches to feed them.
 
+#![expect(clippy::panic, reason = "a benchmark that cannot run has nobody to report to but its caller")]
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use vivarium_runtime::{BuildLimits, Engine, EngineConfig, FunctionSpec, Image, NullHandling};
+use vivarium_runtime::{BuildLimits, Engine, EngineConfig, FunctionSpec, Image, NullHandling, worker_thread};
 
 /// Rows in a batch, as engines send them.
 pub const BATCH_ROWS: usize = 65_536;
@@ -36,6 +38,16 @@ pub fn image(engine: &Engine, code: &str, parameters: &[DataType], result: DataT
     engine
         .build_image(&spec, &BuildLimits::default())
         .unwrap_or_else(|error| panic!("the function does not build: {error}"))
+}
+
+/// Runs `work` on a thread that is large enough for guest code, as servers do.
+pub fn on_guest_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        let thread = worker_thread("bench")
+            .spawn_scoped(scope, work)
+            .unwrap_or_else(|error| panic!("no thread: {error}"));
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Columns of small integers.

@@ -1,1 +1,120 @@
-//! Skeleton.
+//! What the tests share: our binary as a child process, and the clients that talk to it.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot run has nobody to report to")]
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The `vivarium` binary under test.
+pub fn binary() -> PathBuf {
+    from_environment("VIVARIUM_BINARY")
+}
+
+/// A call of a Python script in `tests/python` with the test clients' packages.
+pub fn python(script: &str) -> Command {
+    let mut command = Command::new(from_environment("VIVARIUM_CLIENT_PYTHON"));
+    command
+        .arg(workspace().join("tests/python").join(script))
+        .env("PYTHONPATH", from_environment("VIVARIUM_CLIENT_PACKAGES"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("VIVARIUM_PROTO", workspace().join("proto/proto/udfproto.proto"));
+    command
+}
+
+fn from_environment(variable: &str) -> PathBuf {
+    let Some(value) = std::env::var_os(variable) else {
+        panic!("{variable} is not set: run the tests with `cargo xtask test`");
+    };
+    PathBuf::from(value)
+}
+
+/// A running `vivarium serve`, killed when dropped.
+pub struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    /// Starts a server with its state in `folder`. `config` is TOML, without `[server]`'s addresses
+    /// and directories.
+    pub fn start(folder: &Path, config: &str) -> Self {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let address = format!("127.0.0.1:{port}");
+        let file = folder.join("vivarium.toml");
+        std::fs::write(&file, config).expect("a configuration file");
+        let mut child = Command::new(binary())
+            .args(["serve", "--flight", &address, "--config"])
+            .arg(file)
+            .arg("--state-dir")
+            .arg(folder.join("state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(folder.join("log")).expect("a log file"))
+            .spawn()
+            .expect("the binary starts");
+        let mut ready = String::new();
+        let stdout = child.stdout.take().expect("standard output is piped");
+        BufReader::new(stdout).read_line(&mut ready).expect("standard output is text");
+        let server = Self { child, address };
+        assert!(!ready.is_empty(), "the server ended at once: {}", server.log(folder));
+        server
+    }
+
+    /// `host:port` of both services.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the server has logged so far.
+    pub fn log(&self, folder: &Path) -> String {
+        std::fs::read_to_string(folder.join("log")).unwrap_or_default()
+    }
+
+    /// Asks the server to stop, and returns its exit code.
+    pub fn terminate(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
+        assert!(status.success());
+        self.child.wait().expect("the server ends").code()
+    }
+
+    /// Runs a Python client script against this server and shows its output when it fails.
+    pub fn check(&self, script: &str, arguments: &[&str]) {
+        let output = python(script)
+            .args(arguments)
+            .env("VIVARIUM_PROVISIONING", &self.address)
+            .env("VIVARIUM_FLIGHT", &self.address)
+            .output()
+            .expect("the client's Python starts");
+        assert!(
+            output.status.success(),
+            "{script}: {}\n{}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A failure means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

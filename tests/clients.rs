@@ -1,0 +1,51 @@
+//! The server as its users drive it: provisioned by a generated gRPC stub, called by pyarrow.flight.
+
+use vivarium_tests::Server;
+
+/// Limits that a test can wait for.
+const CONFIG: &str = "
+[limits]
+fuel_per_batch = 5_000_000_000
+deadline_ms = 2_000
+memory_bytes = 134_217_728
+[build_limits]
+deadline_ms = 2_000
+memory_bytes = 134_217_728
+[tenants]
+max_functions = 5_000
+";
+
+fn check(script: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(folder.path(), CONFIG);
+    server.check(script, &[]);
+    assert_eq!(server.terminate(), Some(0), "a graceful end");
+}
+
+#[test]
+fn compat_types() {
+    check("check_types.py");
+}
+
+#[test]
+fn attack_errors() {
+    check("check_errors.py");
+}
+
+#[test]
+fn attack_isolation() {
+    check("check_isolation.py");
+}
+
+#[test]
+fn provisioned_functions_survive_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let headers = folder.path().join("headers.json");
+    let headers = headers.to_str().expect("a path in UTF-8");
+    let server = Server::start(folder.path(), CONFIG);
+    server.check("check_restart.py", &["provision", headers]);
+    // No time to tidy up: what was answered must be on disk.
+    drop(server);
+    let server = Server::start(folder.path(), CONFIG);
+    server.check("check_restart.py", &["call", headers]);
+}
