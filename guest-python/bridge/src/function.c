@@ -202,6 +202,18 @@ write_result(Writer *writer, PyObject *value)
     return writer_append(writer, value);
 }
 
+/* Drops a result. Integers, the most common ones, are freed without the detour through their type,
+ * as the interpreter itself does it; those that live forever have a higher count. */
+static inline void
+release_result(PyObject *result)
+{
+    if (PyLong_CheckExact(result) && Py_REFCNT(result) == 1) {
+        PyObject_Free(result);
+    } else {
+        Py_DECREF(result);
+    }
+}
+
 static bool
 any_argument_is_null(const Function *function, int64_t row)
 {
@@ -238,7 +250,7 @@ invoke_row(Function *function, int64_t row)
     }
     if (result != NULL) {
         status = write_result(&function->writer, result);
-        Py_DECREF(result);
+        release_result(result);
     }
     return status;
 }
