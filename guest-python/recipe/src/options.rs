@@ -24,13 +24,24 @@ pub const ZLIB_CFLAGS: &[&str] = &["-O3", "-g0", "-D_LARGEFILE64_SOURCE", "-DHAV
 /// `configure` arguments of the native Python.
 pub const NATIVE_CONFIGURE: &[&str] = &["--quiet", "--without-ensurepip", "--disable-test-modules"];
 
-/// What the compiler makes code for: WASI preview 1 and nothing newer than bulk memory, sign
-/// extension, saturating conversion, mutable globals and multi-value.
-pub const TARGET: &[&str] = &["--target=wasm32-wasi", "-mcpu=lime1"];
+/// What the compiler makes code for: WASI preview 1, and of wasm only what every engine has.
+pub const TARGET: &[&str] = &[
+    "--target=wasm32-wasi",
+    "-mcpu=mvp+bulk_memory+bulk_memory_opt+mutable_globals+nontrapping_fptoint+sign_ext",
+];
 
-/// Compiler flags for CPython. zig's own sanitizer and its error on `__DATE__` (which
-/// `SOURCE_DATE_EPOCH` fixes) are turned off.
-pub const CROSS_CFLAGS: &[&str] = &["-O3", "-g0", "-fno-sanitize=undefined", "-Wno-error=date-time"];
+/// Compiler flags for CPython. zig turns `-O3` into `-O2` and keeps frame pointers, unless clang
+/// itself is told; its sanitizer and its error on `__DATE__` (which `SOURCE_DATE_EPOCH` fixes) are
+/// turned off.
+pub const CROSS_CFLAGS: &[&str] = &[
+    "-O3",
+    "-Xclang",
+    "-O3",
+    "-fomit-frame-pointer",
+    "-g0",
+    "-fno-sanitize=undefined",
+    "-Wno-error=date-time",
+];
 
 /// `configure` arguments of the WASI build.
 pub const CROSS_CONFIGURE: &[&str] = &[
@@ -51,8 +62,19 @@ pub const CROSS_LIBRARIES: &[&str] = &[
 ];
 
 /// Compiler flags for the bridge and the file system.
-pub const GUEST_CFLAGS: &[&str] =
-    &["-std=c23", "-O3", "-g0", "-DNDEBUG", "-fwrapv", "-fno-sanitize=undefined", "-Wall", "-Wextra"];
+pub const GUEST_CFLAGS: &[&str] = &[
+    "-std=c23",
+    "-O3",
+    "-Xclang",
+    "-O3",
+    "-fomit-frame-pointer",
+    "-g0",
+    "-DNDEBUG",
+    "-fwrapv",
+    "-fno-sanitize=undefined",
+    "-Wall",
+    "-Wextra",
+];
 
 /// Linker arguments. zig places the stack first, so that an overflow leaves memory and traps.
 pub const LINK: &[&str] = &[

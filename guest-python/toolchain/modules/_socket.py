@@ -78,6 +78,8 @@ class _End(int):
 class socket:
     """One end of a socketpair(); the only kind of socket there is."""
 
+    __slots__ = ("_end", "_timeout")
+
     family, type, proto = AF_INET, SOCK_STREAM, 0
 
     def __init__(self, family=-1, type=-1, proto=-1, fileno=None):

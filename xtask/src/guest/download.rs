@@ -61,7 +61,7 @@ pub(crate) fn wheel(context: &Context, pin: &Pin) -> anyhow::Result<PathBuf> {
 pub(crate) fn crate_sources(context: &Context, pin: &Pin) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut metadata = Command::new(cargo);
-    metadata.args(["metadata", "--format-version", "1", "--locked"]).current_dir(&context.workspace);
+    metadata.args(["metadata", "--format-version", "1"]).current_dir(&context.workspace);
     if context.offline {
         metadata.arg("--offline");
     }
