@@ -76,7 +76,7 @@ fn quantity(value: u64, unit: &str) -> String {
     let larger = match unit {
         "bytes" => [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
             .into_iter()
-            .find(|(size, _)| value >= *size && value % size == 0),
+            .find(|(size, _)| value >= *size && value.is_multiple_of(*size)),
         _ => None,
     };
     match (larger, unit) {

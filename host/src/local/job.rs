@@ -19,7 +19,7 @@ use super::pieces::{Cut, Piece, Pieces};
 use super::signature::Signature;
 
 /// What is to be run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Job<'a> {
     /// The function's image.
     pub image: &'a Image,
@@ -35,6 +35,12 @@ pub struct Job<'a> {
     pub workers: usize,
     /// Rows after which to stop.
     pub max_rows: Option<u64>,
+}
+
+impl std::fmt::Debug for Job<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("signature", self.signature).finish_non_exhaustive()
+    }
 }
 
 /// Rows that have been through the function.

@@ -13,16 +13,16 @@ const WINDOW_PER_WORKER: usize = 2;
 
 /// How many threads work, and on what stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Workers {
+pub(super) struct Workers {
     /// Number of threads, at least 1.
-    pub count: usize,
+    pub(super) count: usize,
     /// Native stack of each, in bytes.
-    pub stack_bytes: usize,
+    pub(super) stack_bytes: usize,
 }
 
 /// Why the work stopped before the last item.
 #[derive(Debug, Error)]
-pub enum OrderedError<E> {
+pub(super) enum OrderedError<E> {
     /// An item could not be produced, worked on or consumed.
     #[error(transparent)]
     Work(E),
@@ -41,7 +41,7 @@ pub enum OrderedError<E> {
 ///
 /// # Errors
 /// The first error in the order of the items, whichever thread met it.
-pub fn for_each<T, R, E, W>(
+pub(super) fn for_each<T, R, E, W>(
     workers: Workers,
     items: impl Iterator<Item = Result<T, E>> + Send,
     start: impl Fn() -> Result<W, E> + Sync,
