@@ -1,0 +1,148 @@
+//! Building an image: importing a function's code in a fork of the bare interpreter.
+
+use crate::call::CallError;
+use crate::capabilities::Capabilities;
+use crate::codec::{StoredMemory, runs_where};
+use crate::engine::{Engine, EngineInner};
+use crate::exchange::{SchemaError, SchemaPlan};
+use crate::function::{FunctionSpec, SpecError};
+use crate::guest::Guest;
+use crate::host_state::HostState;
+use crate::image::{ForkError, Image};
+use crate::limits::BuildLimits;
+use crate::logs::Logs;
+use crate::memory::{MemoryError, PAGE, PageRun};
+use crate::stack::with_guest_stack;
+use crate::trap::CallLimits;
+use crate::usage::Usage;
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The spec cannot be a function.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A parameter or the result has a type that cannot cross into the guest.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// There was no room to build in.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
+    /// The code failed, or met a limit.
+    #[error("{error}")]
+    Call {
+        /// How it failed; names the limit if one was met.
+        error: Box<CallError>,
+        /// What the code wrote until then.
+        logs: Box<Logs>,
+    },
+    /// The image's memory could not be set up.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// No thread could be started.
+    #[error("no thread to import the code on: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What a build leaves behind.
+pub(crate) struct BuildResult<'a> {
+    pub(crate) function: u32,
+    pub(crate) drew_randomness: bool,
+    pub(crate) logs: Logs,
+    pub(crate) usage: Usage,
+    /// The pages that differ from the base.
+    pub(crate) memory: StoredMemory<'a>,
+}
+
+/// Builds the image of `spec`.
+pub(crate) fn build(engine: &Engine, spec: &FunctionSpec, limits: &BuildLimits) -> Result<Image, BuildError> {
+    spec.check(limits.code_bytes)?;
+    let input = SchemaPlan::parameters(&spec.parameters)?;
+    let output = SchemaPlan::result(&spec.result)?;
+    with_guest_stack(|| {
+        let inner = &engine.0;
+        let _admitted = inner.admission.reserve(limits.memory_bytes)?;
+        let state = HostState::new(limits.memory_bytes, limits.log_bytes, Capabilities::default(), true);
+        let call_limits = CallLimits {
+            fuel: limits.fuel,
+            deadline_ms: limits.deadline_ms,
+            memory_bytes: limits.memory_bytes,
+        };
+        let mut guest = inner.fork(&inner.base_memory, &inner.base.globals, state, call_limits)?;
+        let loaded = guest.begin().and_then(|()| load(&mut guest, spec, &input, &output));
+        let fuel = guest.end();
+        let logs = guest.state_mut().logs.take();
+        let function = match loaded {
+            Ok(function) => function,
+            Err(error) => {
+                return Err(BuildError::Call { error: Box::new(error), logs: Box::new(logs) });
+            }
+        };
+        let usage = Usage { fuel, peak_memory_bytes: guest.memory().len() as u64, ..Usage::default() };
+        let drew_randomness = guest.state().drew_randomness;
+        let globals = guest.globals();
+        let memory = guest.memory();
+        let changed = changed_pages(inner, memory);
+        let content = |run: &PageRun| memory.get(run.start..run.start + run.len).unwrap_or_default();
+        let pages = changed.iter().map(|run| (*run, content(run))).collect();
+        let memory = StoredMemory { len: memory.len(), globals, pages };
+        let built = BuildResult { function, drew_randomness, logs, usage, memory };
+        Ok(Image::new(engine, spec, built)?)
+    })?
+}
+
+/// Imports the code; returns the function's handle.
+fn load(
+    guest: &mut Guest,
+    spec: &FunctionSpec,
+    input: &SchemaPlan,
+    output: &SchemaPlan,
+) -> Result<u32, CallError> {
+    let json = spec.guest_json();
+    let spec_len = u32::try_from(json.len()).map_err(CallError::host)?;
+    let spec_at = guest.alloc(spec_len.max(1))?;
+    let start = spec_at as usize;
+    if let Some(dest) = guest.memory_mut().get_mut(start..start + json.len()) {
+        dest.copy_from_slice(json.as_bytes());
+    }
+    let input_at = write_schema(guest, input)?;
+    let output_at = write_schema(guest, output)?;
+    let function = guest.load(spec_at, spec_len, input_at, output_at)?;
+    for pointer in [spec_at, input_at, output_at] {
+        guest.free(pointer)?;
+    }
+    guest.freeze()?;
+    Ok(function)
+}
+
+fn write_schema(guest: &mut Guest, schema: &SchemaPlan) -> Result<u32, CallError> {
+    let at = guest.alloc(u32::try_from(schema.size()).map_err(CallError::host)?)?;
+    schema.write(guest.memory_mut(), at)?;
+    Ok(at)
+}
+
+/// Pages of `memory`, a fork of the base, whose content is not the base's.
+fn changed_pages(engine: &EngineInner, memory: &[u8]) -> Vec<PageRun> {
+    let base = engine.base.snapshot.bytes();
+    let differs = |start: usize| {
+        let page = memory.get(start..start + PAGE).unwrap_or_default();
+        match base.get(start..start + PAGE) {
+            Some(before) => page != before,
+            None => page.iter().any(|byte| *byte != 0),
+        }
+    };
+    // Only pages that were written to can differ; the kernel may know which those are.
+    match engine.pool.pagemap().and_then(|map| map.private_pages(memory.as_ptr(), memory.len())) {
+        Some(written) => {
+            let mut written = written.into_iter().peekable();
+            runs_where(memory.len(), |start| {
+                while written.peek().is_some_and(|run| run.start + run.len <= start) {
+                    written.next();
+                }
+                written.peek().is_some_and(|run| run.start <= start) && differs(start)
+            })
+        }
+        None => runs_where(memory.len(), differs),
+    }
+}

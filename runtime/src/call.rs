@@ -1,0 +1,202 @@
+//! How a call into a guest can fail.
+
+use crate::exchange::{GuestViolation, InputError, OutputLimit, ResultError};
+use crate::function_error::{FunctionError, FunctionErrorKind};
+
+/// Why a call gave no result.
+///
+/// [`CallError::poisons`] tells whether the instance is unusable afterwards.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The fuel budget is used up.
+    #[error("fuel: the budget of {limit} units is used up")]
+    Fuel {
+        /// Units allowed.
+        limit: u64,
+    },
+    /// The deadline has passed.
+    #[error("deadline_ms: the call took longer than {limit_ms} ms")]
+    Deadline {
+        /// Milliseconds allowed.
+        limit_ms: u64,
+    },
+    /// Python ran out of memory, or the guest had none for the batch.
+    #[error("memory_bytes: {limit_bytes} bytes are not enough{}", describe(.error.as_deref()))]
+    Memory {
+        /// Bytes of linear memory allowed.
+        limit_bytes: u64,
+        /// The `MemoryError`, if Python raised one.
+        error: Option<Box<FunctionError>>,
+    },
+    /// Recursion too deep for the call stack (a `RecursionError` that Python raised itself is a
+    /// [`CallError::Function`]).
+    #[error("the call stack of {limit_bytes} bytes is exhausted by deep recursion")]
+    Recursion {
+        /// Native stack that the guest may use, in bytes.
+        limit_bytes: u64,
+    },
+    /// The guest aborted.
+    #[error("the guest aborted{}", colon(.stderr))]
+    Abort {
+        /// The end of what it wrote to stderr.
+        stderr: String,
+    },
+    /// The guest ended its process.
+    #[error("the guest exited with code {code}")]
+    Exit {
+        /// The code it gave.
+        code: u32,
+    },
+    /// The guest did something that WebAssembly stops.
+    #[error("the guest trapped: {trap}{}", colon(.stderr))]
+    Trap {
+        /// What it was.
+        trap: String,
+        /// The end of what it wrote to stderr.
+        stderr: String,
+    },
+    /// The call was cancelled.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// Python reported an error.
+    #[error("{}", describe_function(.0))]
+    Function(Box<FunctionError>),
+    /// The batch does not fit the function or its limits.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The result is too large.
+    #[error(transparent)]
+    Output(#[from] OutputLimit),
+    /// The result cannot be delivered as declared.
+    #[error("the result cannot be delivered: {reason}")]
+    Layout {
+        /// Why not.
+        reason: String,
+    },
+    /// The guest broke the Arrow part of the guest ABI.
+    #[error("the guest broke the ABI: {0}")]
+    Guest(#[from] GuestViolation),
+    /// The guest broke the calling part of the guest ABI.
+    #[error("the guest broke the ABI: {0}")]
+    Protocol(#[from] ProtocolViolation),
+    /// The instance trapped or broke the ABI earlier and is not entered again.
+    #[error("the instance failed earlier and cannot be used any more")]
+    Poisoned,
+    /// The call could not be made, for a reason that lies in the host.
+    #[error("the call could not be made: {reason}")]
+    Host {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// What a guest did that a guest does not do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolViolation {
+    /// An export answered with a value that has no meaning.
+    #[error("`{export}` returned {value}")]
+    Answer {
+        /// The export.
+        export: &'static str,
+        /// What it returned.
+        value: i64,
+    },
+    /// An export answered with memory that is not there or is misaligned.
+    #[error(
+        "`{export}` returned {bytes} bytes at {pointer:#x}, outside its memory of {memory} bytes or misaligned"
+    )]
+    Pointer {
+        /// The export.
+        export: &'static str,
+        /// Address it gave.
+        pointer: u32,
+        /// Bytes that must be there.
+        bytes: u64,
+        /// Size of its memory.
+        memory: u64,
+    },
+    /// The guest reported an error larger than the ABI allows.
+    #[error("the error has {requested} bytes, {limit} are allowed")]
+    ErrorSize {
+        /// Bytes allowed.
+        limit: u32,
+        /// Bytes claimed.
+        requested: u32,
+    },
+}
+
+impl CallError {
+    /// Whether the instance is unusable after this error. After a trap the interpreter's state is
+    /// undefined; after a Python exception it is not.
+    pub fn poisons(&self) -> bool {
+        match self {
+            Self::Fuel { .. }
+            | Self::Deadline { .. }
+            | Self::Recursion { .. }
+            | Self::Abort { .. }
+            | Self::Exit { .. }
+            | Self::Trap { .. }
+            | Self::Cancelled
+            | Self::Guest(_)
+            | Self::Protocol(_)
+            | Self::Poisoned
+            | Self::Host { .. } => true,
+            Self::Memory { .. }
+            | Self::Function(_)
+            | Self::Input(_)
+            | Self::Output(_)
+            | Self::Layout { .. } => false,
+        }
+    }
+
+    /// Python's error, which may be a `MemoryError`.
+    pub(crate) fn of_function(error: FunctionError, memory_bytes: u64) -> Self {
+        match error.kind {
+            FunctionErrorKind::Memory => {
+                Self::Memory { limit_bytes: memory_bytes, error: Some(Box::new(error)) }
+            }
+            _ => Self::Function(Box::new(error)),
+        }
+    }
+
+    pub(crate) fn host(reason: impl std::fmt::Display) -> Self {
+        Self::Host { reason: reason.to_string() }
+    }
+}
+
+impl From<ResultError> for CallError {
+    fn from(error: ResultError) -> Self {
+        match error {
+            ResultError::Guest(violation) => Self::Guest(violation),
+            ResultError::Limit(limit) => Self::Output(limit),
+            ResultError::Layout { .. } => Self::Layout { reason: error.to_string() },
+        }
+    }
+}
+
+fn describe(error: Option<&FunctionError>) -> String {
+    error.map(|error| format!(": {}", describe_function(error))).unwrap_or_default()
+}
+
+fn describe_function(error: &FunctionError) -> String {
+    // A traceback ends with the exception's own line.
+    let what = match (&error.traceback, &error.class) {
+        (Some(traceback), _) if !traceback.trim().is_empty() => traceback.trim_end().to_owned(),
+        (_, Some(class)) if !error.message.starts_with(class.as_str()) => {
+            format!("{class}: {}", error.message)
+        }
+        _ => error.message.clone(),
+    };
+    match (&error.column, error.row) {
+        (Some(column), Some(row)) => format!("`{column}`, row {row}: {what}"),
+        (Some(column), None) => format!("`{column}`: {what}"),
+        (None, Some(row)) => format!("row {row}: {what}"),
+        (None, None) => what,
+    }
+}
+
+fn colon(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}

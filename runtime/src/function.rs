@@ -1,0 +1,232 @@
+//! What a function is: its code, its signature, its environment.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::Field;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Everything that an image is made from. Two equal specs make the same image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionSpec {
+    /// Name under which the function is known to its callers.
+    pub name: String,
+    /// Dotted name of the callable inside the module, such as `add` or `Class.method`.
+    pub handler: String,
+    /// File name of the code, without a directory; shown in tracebacks.
+    pub filename: String,
+    /// Python source of the module.
+    pub code: String,
+    /// Parameters in order. Nullability is part of the signature.
+    pub parameters: Vec<Field>,
+    /// Result.
+    pub result: Field,
+    /// What happens to rows with a null argument.
+    #[serde(default)]
+    pub null_handling: NullHandling,
+    /// Environment variables that the code sees.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+}
+
+/// What happens to rows with a null argument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NullHandling {
+    /// The function is called with `None`.
+    #[default]
+    CallOnNull,
+    /// The function is not called, the result is null.
+    SkipNull,
+}
+
+/// A spec that cannot be a function, whatever its code does.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// Code and environment are too large.
+    #[error("code_bytes: code and environment have {requested} bytes, {limit} are allowed")]
+    TooLarge {
+        /// Bytes allowed.
+        limit: u64,
+        /// Bytes of code and environment together.
+        requested: u64,
+    },
+    /// The file name is not the name of a file.
+    #[error("filename `{filename}`: must be 1 to 255 bytes without `/` and NUL, and not `.` or `..`")]
+    Filename {
+        /// The name given.
+        filename: String,
+    },
+    /// An environment variable cannot be set.
+    #[error(
+        "environment variable `{name}`: the name must not be empty or contain `=`, and neither name nor value may contain NUL"
+    )]
+    Environment {
+        /// The variable's name.
+        name: String,
+    },
+}
+
+impl FunctionSpec {
+    /// Content address: SHA-256 over every field of the spec in a canonical form.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(b"vivarium function spec 1\0");
+        for text in [&self.name, &self.handler, &self.filename, &self.code] {
+            hash_bytes(&mut hash, text.as_bytes());
+        }
+        hash.update((self.parameters.len() as u64).to_le_bytes());
+        for field in self.parameters.iter().chain([&self.result]) {
+            // Fields hold hash maps (their metadata), whose order differs from run to run.
+            match serde_json::to_value(field) {
+                Ok(value) => hash_json(&mut hash, &value),
+                Err(_) => hash_bytes(&mut hash, format!("{field:?}").as_bytes()),
+            }
+        }
+        hash.update([match self.null_handling {
+            NullHandling::CallOnNull => 0,
+            NullHandling::SkipNull => 1,
+        }]);
+        hash.update((self.environment.len() as u64).to_le_bytes());
+        for (name, value) in &self.environment {
+            hash_bytes(&mut hash, name.as_bytes());
+            hash_bytes(&mut hash, value.as_bytes());
+        }
+        hash.finalize().into()
+    }
+
+    /// Checks what can be checked without running the code.
+    pub(crate) fn check(&self, code_bytes: u64) -> Result<(), SpecError> {
+        let environment: usize = self.environment.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let requested = (self.code.len() + environment) as u64;
+        if requested > code_bytes {
+            return Err(SpecError::TooLarge { limit: code_bytes, requested });
+        }
+        let name = self.filename.as_str();
+        if name.is_empty() || name.len() > 255 || name.contains(['/', '\0']) || name == "." || name == ".." {
+            return Err(SpecError::Filename { filename: self.filename.clone() });
+        }
+        for (name, value) in &self.environment {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(SpecError::Environment { name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The spec as `vivarium_load` takes it.
+    pub(crate) fn guest_json(&self) -> String {
+        serde_json::json!({
+            "name": self.name,
+            "handler": self.handler,
+            "filename": self.filename,
+            "code": self.code,
+            "environment": self.environment,
+            "skip_null": self.null_handling == NullHandling::SkipNull,
+        })
+        .to_string()
+    }
+}
+
+fn hash_bytes(hash: &mut Sha256, bytes: &[u8]) {
+    hash.update((bytes.len() as u64).to_le_bytes());
+    hash.update(bytes);
+}
+
+/// Hashes a JSON value independently of the order of its objects' members.
+fn hash_json(hash: &mut Sha256, value: &serde_json::Value) {
+    match value {
+        serde_json::Value::Object(members) => {
+            let sorted: BTreeMap<_, _> = members.iter().collect();
+            hash.update(b"{");
+            hash.update((sorted.len() as u64).to_le_bytes());
+            for (name, value) in sorted {
+                hash_bytes(hash, name.as_bytes());
+                hash_json(hash, value);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            hash.update(b"[");
+            hash.update((items.len() as u64).to_le_bytes());
+            items.iter().for_each(|item| hash_json(hash, item));
+        }
+        scalar => {
+            hash.update(b"=");
+            hash_bytes(hash, scalar.to_string().as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::DataType;
+
+    fn spec() -> FunctionSpec {
+        FunctionSpec {
+            name: "f".into(),
+            handler: "f".into(),
+            filename: "f.py".into(),
+            code: "def f(x): return x".into(),
+            parameters: vec![Field::new("x", DataType::Int64, true)],
+            result: Field::new("y", DataType::Int64, true),
+            null_handling: NullHandling::CallOnNull,
+            environment: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn every_field_changes_the_digest() {
+        let original = spec();
+        let changes: [fn(&mut FunctionSpec); 9] = [
+            |s| s.name.push('x'),
+            |s| s.handler.push('x'),
+            |s| s.filename.push('x'),
+            |s| s.code.push('x'),
+            |s| s.parameters[0] = Field::new("x", DataType::Int64, false),
+            |s| s.parameters.push(s.result.clone()),
+            |s| s.result = Field::new("y", DataType::Int32, true),
+            |s| s.null_handling = NullHandling::SkipNull,
+            |s| drop(s.environment.insert("A".into(), "b".into())),
+        ];
+        let mut digests = vec![original.digest()];
+        for change in changes {
+            let mut spec = original.clone();
+            change(&mut spec);
+            digests.push(spec.digest());
+        }
+        digests.sort_unstable();
+        digests.dedup();
+        assert_eq!(digests.len(), changes.len() + 1);
+    }
+
+    #[test]
+    fn the_digest_does_not_depend_on_the_order_of_metadata() {
+        let metadata: Vec<(String, String)> = (0..20).map(|i| (format!("k{i}"), "v".into())).collect();
+        let with = |metadata: Vec<(String, String)>| FunctionSpec {
+            result: spec().result.with_metadata(metadata.into_iter().collect()),
+            ..spec()
+        };
+        let reversed = metadata.iter().rev().cloned().collect();
+        assert_eq!(with(metadata).digest(), with(reversed).digest());
+    }
+
+    #[test]
+    fn the_spec_survives_json() {
+        let text = serde_json::to_string(&spec()).unwrap();
+        assert_eq!(serde_json::from_str::<FunctionSpec>(&text).unwrap(), spec());
+    }
+
+    #[test]
+    fn impossible_specs_are_refused() {
+        for filename in ["", "..", "a/b.py", "a\0.py"] {
+            let spec = FunctionSpec { filename: filename.into(), ..spec() };
+            assert!(matches!(spec.check(1000), Err(SpecError::Filename { .. })), "{filename:?}");
+        }
+        assert_eq!(spec().check(5), Err(SpecError::TooLarge { limit: 5, requested: 18 }));
+        let environment = BTreeMap::from([("A=B".to_owned(), String::new())]);
+        assert!(FunctionSpec { environment, ..spec() }.check(1000).is_err());
+    }
+}

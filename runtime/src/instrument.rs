@@ -1,0 +1,132 @@
+//! Rewrites the trusted guest module once, before it is compiled.
+//!
+//! After the rewrite the module
+//!
+//! - **meters itself**: it counts down a mutable `i64` global, `vivarium.fuel`, and calls the
+//!   imported function `vivarium.refill` when the count falls below zero. One mechanism thus
+//!   serves fuel, deadline and cancellation. Corrupted guest memory cannot reach a wasm global.
+//! - **carries no data**: active data segments are taken out and returned, because instances get
+//!   their memory from an image; a start function is exported instead of run.
+//! - **shows its whole state**: every mutable global is exported as `vivarium.global.<index>`, so
+//!   that linear memory plus these globals is a complete snapshot. Tables cannot change: a module
+//!   that writes to a table is refused.
+//!
+//! # Cost model
+//!
+//! A *region* is a function's body without its loops, or a loop's body without the loops nested
+//! in it. Entering a function charges its region, every iteration of a loop charges the loop's.
+//! A region costs its number of operators, at least 1 and at most [`REGION_COST_MAX`]; the cap
+//! exists because the operators of a big region are mostly cases that one pass does not execute
+//! (the interpreter's dispatch loop has thousands of operators and runs a few dozen of them for
+//! each bytecode). `memory.grow` counts as [`MEMORY_GROW_COST`] operators.
+//!
+//! A function without loops and calls and with at most [`LEAF_COST_MAX`] operators is a *leaf*: it
+//! charges nothing itself, its operators are charged to the regions that call it directly. It
+//! cannot recurse, so every cycle of the call graph still passes through a charge.
+//!
+//! `memory.fill` and `memory.copy` cost one unit for each [`BULK_BYTES_PER_UNIT`] bytes, are
+//! charged before they run, and run in pieces of [`BULK_PIECE_BYTES`], so that a deadline is seen
+//! between pieces. Host calls charge fuel too, see [`crate::wasi`].
+//!
+//! The charge depends on the path taken only, so the same call burns the same fuel every time.
+
+mod bulk;
+mod cost;
+mod rewrite;
+mod survey;
+
+pub(crate) use rewrite::instrument;
+
+/// Goes into the cache key: raise it when the rewritten code changes.
+pub(crate) const INSTRUMENTATION_VERSION: u32 = 1;
+
+/// Module and name of the function that the rewritten module imports in addition to its own.
+pub(crate) const REFILL_IMPORT: (&str, &str) = ("vivarium", "refill");
+
+/// Export name of the fuel counter.
+pub(crate) const FUEL_EXPORT: &str = "vivarium.fuel";
+
+/// Prefix of the export names of the module's own mutable globals.
+pub(crate) const GLOBAL_EXPORT_PREFIX: &str = "vivarium.global.";
+
+/// Export name of what was the module's start function.
+pub(crate) const START_EXPORT: &str = "vivarium.start";
+
+/// Highest cost of one region, in units.
+pub(crate) const REGION_COST_MAX: u32 = 128;
+
+/// A loop-free, call-free function of at most this many operators charges nothing on its own.
+pub(crate) const LEAF_COST_MAX: u32 = 64;
+
+/// Operators that `memory.grow` counts as: it is a call into the host and a system call.
+pub(crate) const MEMORY_GROW_COST: u32 = 100;
+
+/// Bytes that one unit of fuel fills or copies.
+pub(crate) const BULK_BYTES_PER_UNIT: u32 = 8;
+
+/// Bulk memory operations run in pieces of this many bytes.
+pub(crate) const BULK_PIECE_BYTES: u32 = 1 << 20;
+
+/// The only functions that a guest may import.
+pub(crate) const ALLOWED_IMPORTS: [(&str, &str); 5] = [
+    ("wasi_snapshot_preview1", "clock_time_get"),
+    ("wasi_snapshot_preview1", "fd_write"),
+    ("wasi_snapshot_preview1", "poll_oneoff"),
+    ("wasi_snapshot_preview1", "proc_exit"),
+    ("wasi_snapshot_preview1", "random_get"),
+];
+
+/// A rewritten module.
+#[derive(Debug)]
+pub(crate) struct Instrumented {
+    /// The module's bytes.
+    pub(crate) wasm: Vec<u8>,
+    /// The initial memory's content, in the order in which it must be written.
+    pub(crate) data: Vec<DataSegment>,
+}
+
+/// One former active data segment.
+#[derive(Debug)]
+pub(crate) struct DataSegment {
+    /// Offset in linear memory, in bytes.
+    pub(crate) offset: u32,
+    /// What stands there.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Why a module cannot be a guest.
+#[derive(Debug, thiserror::Error)]
+pub enum InstrumentError {
+    /// The bytes are not a core module.
+    #[error("not a WebAssembly module: {0}")]
+    Parse(#[from] wasmparser::Error),
+    /// The module imports something outside of the capability set.
+    #[error("the guest imports `{module}.{name}`, which is not in the capability set")]
+    Import {
+        /// Module part of the import.
+        module: String,
+        /// Name part of the import.
+        name: String,
+    },
+    /// The module uses something that the rewrite or the snapshot does not support.
+    #[error("the guest uses {what}, which is not supported")]
+    Unsupported {
+        /// The construct.
+        what: &'static str,
+    },
+    /// The module lacks something that a guest must have.
+    #[error("the guest has no {what}")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// An export has a name that the rewrite reserves for itself.
+    #[error("the guest exports the reserved name `{name}`")]
+    ReservedName {
+        /// The export's name.
+        name: String,
+    },
+    /// A construct could not be encoded again.
+    #[error("the guest could not be re-encoded: {0}")]
+    Encode(String),
+}

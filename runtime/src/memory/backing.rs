@@ -1,0 +1,278 @@
+//! What a region maps: a base snapshot, and over it the pages in which an image differs.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use super::host_bytes::SealedFile;
+use super::pool::RegionPool;
+use super::{MEMORY_MAX, MemoryError, PAGE};
+
+/// Every mapping of a region counts against the kernel's limit on mappings, so that the pages of
+/// an image are joined into at most this many runs.
+const RUNS_MAX: usize = 16;
+
+/// A complete linear memory, shared by all images that were built on it.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    content: SealedFile,
+}
+
+impl Snapshot {
+    /// Makes a snapshot of `len` bytes from runs of pages, each given with its offset.
+    pub(crate) fn new<'a>(
+        len: usize,
+        runs: impl IntoIterator<Item = (usize, &'a [u8])>,
+    ) -> Result<Arc<Self>, MemoryError> {
+        if len > MEMORY_MAX {
+            return Err(MemoryError::Malformed { reason: "the memory is larger than 4 GiB" });
+        }
+        Ok(Arc::new(Self { content: SealedFile::new("vivarium-base", len, runs)? }))
+    }
+
+    /// The memory's content.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.content.bytes()
+    }
+
+    pub(super) fn file(&self) -> &SealedFile {
+        &self.content
+    }
+}
+
+/// A run of consecutive pages, in bytes from the start of the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PageRun {
+    /// First byte.
+    pub(crate) start: usize,
+    /// Number of bytes.
+    pub(crate) len: usize,
+}
+
+impl PageRun {
+    fn end(self) -> usize {
+        self.start + self.len
+    }
+}
+
+/// One mapped run of an overlay.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OverlayRun {
+    pub(super) at: PageRun,
+    /// Where the run's bytes start in the overlay's file.
+    pub(super) file_offset: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Overlay {
+    pub(super) content: SealedFile,
+    pub(super) runs: Vec<OverlayRun>,
+}
+
+/// The memory of an image. Regions that map it are found again by its number.
+#[derive(Debug)]
+pub(crate) struct Backing {
+    id: u64,
+    len: usize,
+    base: Arc<Snapshot>,
+    overlay: Option<Overlay>,
+    pool: Weak<RegionPool>,
+}
+
+impl Backing {
+    /// The memory of the base itself.
+    pub(crate) fn of_base(base: Arc<Snapshot>, pool: &Arc<RegionPool>) -> Arc<Self> {
+        let len = base.bytes().len();
+        Arc::new(Self { id: next_id(), len, base, overlay: None, pool: Arc::downgrade(pool) })
+    }
+
+    /// A memory of `len` bytes that differs from `base` in `pages`, given in ascending order with their
+    /// content.
+    pub(crate) fn with_pages(
+        base: Arc<Snapshot>,
+        pool: &Arc<RegionPool>,
+        len: usize,
+        pages: &[(PageRun, &[u8])],
+    ) -> Result<Arc<Self>, MemoryError> {
+        if len < base.bytes().len() || len > MEMORY_MAX || !len.is_multiple_of(PAGE) {
+            return Err(MemoryError::Malformed { reason: "the image's memory has an impossible size" });
+        }
+        check_order(len, pages)?;
+        let runs = plan_runs(&pages.iter().map(|(run, _)| *run).collect::<Vec<_>>(), RUNS_MAX);
+        let overlay = if runs.is_empty() { None } else { Some(Self::overlay(&base, &runs, pages)?) };
+        Ok(Arc::new(Self { id: next_id(), len, base, overlay, pool: Arc::downgrade(pool) }))
+    }
+
+    fn overlay(
+        base: &Snapshot,
+        runs: &[PageRun],
+        pages: &[(PageRun, &[u8])],
+    ) -> Result<Overlay, MemoryError> {
+        let mut placed = Vec::with_capacity(runs.len());
+        let mut file_offset = 0;
+        for run in runs {
+            placed.push(OverlayRun { at: *run, file_offset });
+            file_offset += run.len;
+        }
+        let mut content = vec![0; file_offset];
+        for run in &placed {
+            // Pages between the changed ones keep what the base has there.
+            let below = base.bytes();
+            let from = run.at.start.min(below.len());
+            let to = run.at.end().min(below.len());
+            copy_into(&mut content, run.file_offset, below.get(from..to).unwrap_or_default());
+        }
+        let mut current = placed.iter().peekable();
+        for (page, bytes) in pages {
+            while current.peek().is_some_and(|run| run.at.end() <= page.start) {
+                current.next();
+            }
+            if let Some(run) = current.peek() {
+                copy_into(&mut content, run.file_offset + (page.start - run.at.start), bytes);
+            }
+        }
+        let content = SealedFile::new("vivarium-image", file_offset, [(0, content.as_slice())])?;
+        Ok(Overlay { content, runs: placed })
+    }
+
+    /// Number that no other backing of this process has.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Size of the memory, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes that this image holds beyond the base it shares.
+    pub(crate) fn own_bytes(&self) -> usize {
+        self.overlay.as_ref().map_or(0, |overlay| overlay.content.bytes().len())
+    }
+
+    /// The snapshot below.
+    pub(crate) fn base(&self) -> &Arc<Snapshot> {
+        &self.base
+    }
+
+    pub(super) fn overlay_layer(&self) -> Option<&Overlay> {
+        self.overlay.as_ref()
+    }
+
+    /// Content of the page at `start`, or `None` where the image is zero.
+    pub(crate) fn page(&self, start: usize) -> Option<&[u8]> {
+        let over = self.overlay.as_ref().and_then(|overlay| {
+            let next = overlay.runs.partition_point(|run| run.at.start <= start);
+            let run = overlay.runs.get(next.checked_sub(1)?)?;
+            if start >= run.at.end() {
+                return None;
+            }
+            let from = run.file_offset + (start - run.at.start);
+            overlay.content.bytes().get(from..from + PAGE)
+        });
+        over.or_else(|| self.base.bytes().get(start..start + PAGE))
+    }
+}
+
+impl Drop for Backing {
+    fn drop(&mut self) {
+        // Idle regions would keep the overlay's pages alive through their mappings.
+        if let Some(pool) = self.pool.upgrade() {
+            pool.forget(self.id);
+        }
+    }
+}
+
+/// Joins runs, smallest gap first, until at most `most` are left.
+fn plan_runs(pages: &[PageRun], most: usize) -> Vec<PageRun> {
+    let gap = |pair: &[PageRun]| match pair {
+        [left, right] => right.start - left.end(),
+        _ => 0,
+    };
+    let mut gaps: Vec<usize> = pages.windows(2).map(gap).filter(|gap| *gap > 0).collect();
+    // `most` runs have `most - 1` gaps between them: those wider than all the others.
+    gaps.sort_unstable_by(|a, b| b.cmp(a));
+    let joined_up_to = gaps.get(most.saturating_sub(1)).copied().unwrap_or(0);
+    let mut runs: Vec<PageRun> = Vec::new();
+    for page in pages {
+        match runs.last_mut() {
+            Some(last) if page.start - last.end() <= joined_up_to => last.len = page.end() - last.start,
+            _ => runs.push(*page),
+        }
+    }
+    runs
+}
+
+fn check_order(len: usize, pages: &[(PageRun, &[u8])]) -> Result<(), MemoryError> {
+    let mut free_from = 0;
+    for (run, bytes) in pages {
+        let aligned = run.start.is_multiple_of(PAGE) && run.len.is_multiple_of(PAGE) && run.len > 0;
+        let inside = run.start.checked_add(run.len).is_some_and(|end| end <= len);
+        if !aligned || !inside || run.start < free_from || bytes.len() != run.len {
+            return Err(MemoryError::Malformed { reason: "its runs of pages overlap or leave the memory" });
+        }
+        free_from = run.end();
+    }
+    Ok(())
+}
+
+fn copy_into(dest: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(dest) = dest.get_mut(at..at + bytes.len()) {
+        dest.copy_from_slice(bytes);
+    }
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(start: usize, pages: usize) -> PageRun {
+        PageRun { start: start * PAGE, len: pages * PAGE }
+    }
+
+    #[test]
+    fn adjacent_runs_are_joined_even_with_room_for_more() {
+        assert_eq!(plan_runs(&[run(1, 1), run(2, 3), run(9, 1)], 16), [run(1, 4), run(9, 1)]);
+    }
+
+    #[test]
+    fn the_widest_gaps_stay() {
+        let pages = [run(0, 1), run(2, 1), run(10, 1), run(13, 1), run(100, 1)];
+        assert_eq!(plan_runs(&pages, 3), [run(0, 3), run(10, 4), run(100, 1)]);
+        assert_eq!(plan_runs(&pages, 1), [run(0, 101)]);
+        assert_eq!(plan_runs(&pages, 5), pages);
+        assert!(plan_runs(&[], 16).is_empty());
+    }
+
+    #[test]
+    fn a_page_comes_from_the_topmost_layer_that_has_it() {
+        let pool = RegionPool::new(1).unwrap();
+        let base = vec![1_u8; 4 * PAGE];
+        let base = Snapshot::new(4 * PAGE, [(0, base.as_slice())]).unwrap();
+        let changed = vec![2_u8; PAGE];
+        let pages = [(run(1, 1), changed.as_slice()), (run(5, 1), changed.as_slice())];
+        let image = Backing::with_pages(base, &pool, 8 * PAGE, &pages).unwrap();
+        let first = |page: usize| image.page(page * PAGE).map(|bytes| bytes[0]);
+        assert_eq!([0, 1, 2, 5, 7].map(first), [Some(1), Some(2), Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn runs_that_overlap_or_leave_the_memory_are_refused() {
+        let pool = RegionPool::new(1).unwrap();
+        let base = Snapshot::new(PAGE, []).unwrap();
+        let bytes = vec![0_u8; 2 * PAGE];
+        for pages in [
+            vec![(run(0, 2), bytes.as_slice()), (run(1, 2), bytes.as_slice())],
+            vec![(run(3, 2), bytes.as_slice())],
+            vec![(run(0, 1), bytes.as_slice())],
+            vec![(PageRun { start: 1, len: 2 * PAGE }, bytes.as_slice())],
+        ] {
+            let refused = Backing::with_pages(base.clone(), &pool, 4 * PAGE, &pages);
+            assert!(matches!(refused, Err(MemoryError::Malformed { .. })));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One reservation of address space, and the system calls that fill and clean it.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use rustix::mm::{
+    Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap,
+};
+
+use super::backing::Backing;
+use super::pagemap::Pagemap;
+use super::{GUARD, MemoryError, PAGE, RESERVATION};
+
+const TOTAL: usize = RESERVATION + GUARD;
+
+/// A region whose pages were copied back rather than discarded keeps at most this many bytes.
+const KEPT_BYTES_MAX: usize = 128 * PAGE;
+
+/// Address space for one linear memory. Bytes in `[0, accessible)` can be read and written, the
+/// rest faults.
+#[derive(Debug)]
+pub(super) struct Region {
+    base: NonNull<u8>,
+    /// Number of the backing whose pages are mapped, and their size.
+    bound: Option<(u64, usize)>,
+    accessible: usize,
+}
+
+// SAFETY: a region is an exclusively owned range of address space; nothing in it belongs to a
+// thread.
+unsafe impl Send for Region {}
+// SAFETY: shared references give out the base address only; accesses through it are the business
+// of the one linear memory that owns the region.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Reserves address space; nothing in it is accessible yet.
+    pub(super) fn reserve() -> Result<Self, MemoryError> {
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let base = unsafe {
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                TOTAL,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        };
+        let base = base.map_err(MemoryError::system("reserving address space"))?;
+        let base = NonNull::new(base.cast()).ok_or(MemoryError::Malformed { reason: "mapped at null" })?;
+        Ok(Self { base, bound: None, accessible: 0 })
+    }
+
+    pub(super) fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// Number of the backing that is mapped.
+    pub(super) fn bound_to(&self) -> Option<u64> {
+        self.bound.map(|(id, _)| id)
+    }
+
+    /// Whether any of it is accessible.
+    pub(super) fn is_blank(&self) -> bool {
+        self.accessible == 0
+    }
+
+    fn at(&self, offset: usize) -> *mut c_void {
+        debug_assert!(offset <= RESERVATION);
+        // SAFETY: all callers stay within the reservation of `TOTAL` bytes that starts at `base`.
+        unsafe { self.base.as_ptr().add(offset) }.cast()
+    }
+
+    /// Maps `backing` over the front of a blank region.
+    pub(super) fn bind(&mut self, backing: &Backing) -> Result<(), MemoryError> {
+        debug_assert!(self.is_blank());
+        let base = backing.base().file();
+        self.map_file(0, base.bytes().len(), base.file(), 0)?;
+        self.accessible = base.bytes().len();
+        self.make_accessible(backing.len())?;
+        if let Some(overlay) = backing.overlay_layer() {
+            for run in &overlay.runs {
+                self.map_file(run.at.start, run.at.len, overlay.content.file(), run.file_offset)?;
+            }
+        }
+        self.bound = Some((backing.id(), backing.len()));
+        Ok(())
+    }
+
+    fn map_file(
+        &mut self,
+        start: usize,
+        len: usize,
+        file: &std::os::fd::OwnedFd,
+        file_offset: usize,
+    ) -> Result<(), MemoryError> {
+        debug_assert!(start + len <= RESERVATION);
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: `[start, start + len)` lies inside this region's own reservation, which holds no
+        // Rust object; replacing its pages affects only the linear memory to come.
+        unsafe {
+            mmap(self.at(start), len, ProtFlags::READ | ProtFlags::WRITE, flags, file, file_offset as u64)
+        }
+        .map_err(MemoryError::system("mapping an image"))?;
+        Ok(())
+    }
+
+    /// Makes `[accessible, end)` readable and writable; its pages are zero.
+    pub(super) fn make_accessible(&mut self, end: usize) -> Result<(), MemoryError> {
+        if end <= self.accessible {
+            return Ok(());
+        }
+        if end > RESERVATION {
+            return Err(MemoryError::Malformed { reason: "the memory is larger than 4 GiB" });
+        }
+        // SAFETY: the range lies inside this region's reservation; pages beyond `accessible` are
+        // anonymous, untouched and thus zero.
+        unsafe {
+            mprotect(
+                self.at(self.accessible),
+                end - self.accessible,
+                MprotectFlags::READ | MprotectFlags::WRITE,
+            )
+        }
+        .map_err(MemoryError::system("growing a memory"))?;
+        self.accessible = end;
+        Ok(())
+    }
+
+    /// Takes pages from `from` on away: they fault, and read zero if they ever become accessible
+    /// again.
+    fn drop_from(&mut self, from: usize) -> Result<(), MemoryError> {
+        if from >= self.accessible {
+            return Ok(());
+        }
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: the range lies inside this region's reservation and no memory uses it any more.
+        unsafe { mmap_anonymous(self.at(from), self.accessible - from, ProtFlags::empty(), flags) }
+            .map_err(MemoryError::system("cleaning a memory"))?;
+        self.accessible = from;
+        Ok(())
+    }
+
+    /// Takes every page away and forgets the backing.
+    pub(super) fn blank(&mut self) -> Result<(), MemoryError> {
+        self.bound = None;
+        self.drop_from(0)
+    }
+
+    /// Brings the region back to the state right after [`Region::bind`] with `backing`.
+    ///
+    /// With `keep_warm`, pages that were written to get the image's content copied back if they
+    /// are few, which also spares the next fork their page faults; otherwise they are discarded.
+    /// Returns whether it kept any.
+    pub(super) fn reset(
+        &mut self,
+        backing: &Backing,
+        pagemap: Option<&Pagemap>,
+        keep_warm: bool,
+    ) -> Result<bool, MemoryError> {
+        self.drop_from(backing.len())?;
+        let written = pagemap.and_then(|map| map.private_pages(self.base(), backing.len()));
+        if let Some(written) = written {
+            let bytes: usize = written.iter().map(|run| run.len).sum();
+            if bytes == 0 {
+                return Ok(false);
+            }
+            if keep_warm && bytes <= KEPT_BYTES_MAX {
+                for run in written {
+                    for start in (run.start..run.start + run.len).step_by(PAGE) {
+                        self.restore_page(backing, start);
+                    }
+                }
+                return Ok(true);
+            }
+        }
+        // SAFETY: the range lies inside this region and no memory uses it; private pages are
+        // dropped, the next access finds the file's or a zero page again.
+        unsafe { madvise(self.at(0), backing.len(), Advice::LinuxDontNeed) }
+            .map_err(MemoryError::system("discarding a memory's pages"))?;
+        Ok(false)
+    }
+
+    fn restore_page(&mut self, backing: &Backing, start: usize) {
+        debug_assert!(start + PAGE <= self.accessible);
+        let dest = self.at(start).cast::<u8>();
+        match backing.page(start) {
+            // SAFETY: `dest` is a writable page of this region (it lies below `accessible`), which
+            // no one else uses during a reset; the source is one page of a separate read-only
+            // mapping.
+            Some(page) => unsafe { std::ptr::copy_nonoverlapping(page.as_ptr(), dest, PAGE) },
+            // SAFETY: as above, without a source.
+            None => unsafe { std::ptr::write_bytes(dest, 0, PAGE) },
+        }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the reservation is this value's own and no linear memory uses it any more.
+        let unmapped = unsafe { munmap(self.base.as_ptr().cast(), TOTAL) };
+        if let Err(errno) = unmapped {
+            tracing::error!(%errno, "a memory region could not be unmapped");
+        }
+    }
+}

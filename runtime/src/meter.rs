@@ -1,0 +1,156 @@
+//! Fuel, deadline and cancellation of one call into the guest.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Fuel handed out at a time, about a millisecond's worth. Deadline and cancellation are looked at
+/// between slices.
+pub(crate) const SLICE: u64 = 2_000_000;
+
+/// Highest fuel budget: leaves room to count past it without overflow.
+const FUEL_MAX: u64 = 1 << 62;
+
+/// Stops a function from another thread.
+///
+/// Cancelling is final: the instance's running `invoke` and all later ones return
+/// [`CallError::Cancelled`](crate::CallError::Cancelled).
+#[derive(Clone, Debug, Default)]
+pub struct Canceller(Arc<AtomicBool>);
+
+impl Canceller {
+    /// Asks the instance to stop; it does so within about a millisecond of its own running time.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Canceller::cancel`] has been called.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Why a call is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stop {
+    #[error("the fuel budget is used up")]
+    Fuel,
+    #[error("the deadline has passed")]
+    Deadline,
+    #[error("the call was cancelled")]
+    Cancelled,
+}
+
+/// Account of one call. The guest counts its current slice down itself.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    limit: u64,
+    granted: u64,
+    deadline: Instant,
+    canceller: Canceller,
+}
+
+impl Meter {
+    /// A meter that grants nothing yet.
+    pub(crate) fn new(canceller: Canceller) -> Self {
+        Self { limit: 0, granted: 0, deadline: Instant::now(), canceller }
+    }
+
+    /// Starts the account of a call and returns its first slice.
+    pub(crate) fn begin(&mut self, fuel: u64, deadline: Duration) -> i64 {
+        let now = Instant::now();
+        self.limit = fuel.min(FUEL_MAX);
+        // A deadline too far away to be represented is none in practice: use a century.
+        let century = Duration::from_secs(100 * 365 * 24 * 3600);
+        self.deadline = now.checked_add(deadline.min(century)).unwrap_or(now);
+        self.granted = 0;
+        self.grant(0)
+    }
+
+    /// Fuel used, given what is left of the current slice (negative when overdrawn).
+    pub(crate) fn used(&self, left: i64) -> u64 {
+        self.granted.saturating_add_signed(left.saturating_neg())
+    }
+
+    /// The next slice after the current one has been overdrawn to `left`.
+    pub(crate) fn refill(&mut self, left: i64) -> Result<i64, Stop> {
+        let used = self.used(left);
+        if used > self.limit {
+            return Err(Stop::Fuel);
+        }
+        self.check()?;
+        Ok(self.grant(used))
+    }
+
+    /// Fails when the call has been cancelled or its deadline has passed.
+    pub(crate) fn check(&self) -> Result<(), Stop> {
+        if self.canceller.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        if Instant::now() >= self.deadline {
+            return Err(Stop::Deadline);
+        }
+        Ok(())
+    }
+
+    /// Time left before the deadline.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The handle that cancels this meter's calls.
+    pub(crate) fn canceller(&self) -> &Canceller {
+        &self.canceller
+    }
+
+    fn grant(&mut self, used: u64) -> i64 {
+        let slice = SLICE.min(self.limit.saturating_sub(used));
+        self.granted = used.saturating_add(slice);
+        slice.cast_signed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meter(fuel: u64) -> (Meter, i64) {
+        let mut meter = Meter::new(Canceller::default());
+        let first = meter.begin(fuel, Duration::from_secs(60));
+        (meter, first)
+    }
+
+    #[test]
+    fn use_is_counted_exactly_across_slices() {
+        let (mut meter, first) = meter(10 * SLICE);
+        assert_eq!(first, SLICE as i64);
+        let second = meter.refill(-7).unwrap();
+        assert_eq!(meter.used(second - 5), SLICE + 7 + 5);
+    }
+
+    #[test]
+    fn the_last_unit_may_be_used_and_no_more() {
+        let (mut meter, first) = meter(SLICE + 10);
+        assert_eq!(first, SLICE as i64);
+        assert_eq!(meter.refill(-4).unwrap(), 6);
+        assert_eq!(meter.used(0), SLICE + 10);
+        assert_eq!(meter.refill(-1), Err(Stop::Fuel));
+    }
+
+    #[test]
+    fn an_absurd_overdraft_is_out_of_fuel() {
+        let (mut meter, _) = meter(u64::MAX);
+        assert_eq!(meter.refill(i64::MIN), Err(Stop::Fuel));
+    }
+
+    #[test]
+    fn a_far_deadline_and_a_past_one() {
+        let mut meter = Meter::new(Canceller::default());
+        meter.begin(1, Duration::MAX);
+        assert!(meter.check().is_ok());
+        meter.begin(1, Duration::ZERO);
+        assert_eq!(meter.check(), Err(Stop::Deadline));
+        meter.canceller().cancel();
+        assert_eq!(meter.check(), Err(Stop::Cancelled));
+    }
+}

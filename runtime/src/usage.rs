@@ -1,0 +1,14 @@
+//! What an instance has used.
+
+/// Use since an instance was forked, or while an image was built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Fuel, in units of the cost model. The same calls with the same input always burn the same.
+    pub fuel: u64,
+    /// Calls of `invoke` that reached the guest.
+    pub calls: u64,
+    /// Rows of the calls that succeeded.
+    pub rows: u64,
+    /// Highest size of linear memory, in bytes.
+    pub peak_memory_bytes: u64,
+}

@@ -1,0 +1,84 @@
+//! The cache of compiled code and base image.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use common::wat_guest::WatGuest;
+use common::{fork, int64_batch, int64_spec, int64_values};
+use vivarium_runtime::{BuildLimits, CacheError, Engine, EngineConfig, EngineError, LoadError};
+
+fn config(dir: &Path) -> EngineConfig {
+    EngineConfig { cache_dir: Some(dir.join("cache")), ..EngineConfig::default() }
+}
+
+fn works(engine: &Engine) {
+    let image = engine.build_image(&int64_spec(""), &BuildLimits::default()).unwrap();
+    assert_eq!(int64_values(&fork(&image).invoke(&int64_batch([1, 2])).unwrap()), [1, 2]);
+}
+
+#[test]
+fn a_second_engine_finds_what_the_first_built() {
+    let dir = tempfile::tempdir().unwrap();
+    let wasm = WatGuest::default().wasm();
+    let first = Engine::with_guest(&config(dir.path()), &wasm).unwrap();
+    let second = Engine::with_guest(&config(dir.path()), &wasm).unwrap();
+    assert_eq!(first.identity(), second.identity());
+    works(&second);
+    // Images go from one to the other, but not to an engine over another guest.
+    let spec = int64_spec("");
+    let bytes = first.build_image(&spec, &BuildLimits::default()).unwrap().to_bytes();
+    assert!(second.load_image(&spec, &bytes).is_ok());
+    let other = WatGuest { extra: "(func)".into(), ..WatGuest::default() }.wasm();
+    let other = Engine::with_guest(&config(dir.path()), &other).unwrap();
+    assert!(matches!(other.load_image(&spec, &bytes), Err(LoadError::OtherEngine)));
+}
+
+#[test]
+fn damaged_entries_are_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    let wasm = WatGuest::default().wasm();
+    drop(Engine::with_guest(&config(dir.path()), &wasm).unwrap());
+    for entry in fs::read_dir(dir.path().join("cache")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        if let Some(byte) = bytes.last_mut() {
+            *byte ^= 1;
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+    works(&Engine::with_guest(&config(dir.path()), &wasm).unwrap());
+}
+
+#[test]
+fn entries_that_others_can_write_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let wasm = WatGuest::default().wasm();
+    drop(Engine::with_guest(&config(dir.path()), &wasm).unwrap());
+    let entry = fs::read_dir(dir.path().join("cache"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "module"))
+        .unwrap();
+    fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = Engine::with_guest(&config(dir.path()), &wasm);
+    assert!(matches!(refused, Err(EngineError::Cache(CacheError::Untrusted { .. }))));
+}
+
+#[test]
+fn engines_that_start_together_build_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let wasm = WatGuest::default().wasm();
+    let identities: Vec<_> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| Engine::with_guest(&config(dir.path()), &wasm).unwrap().identity().clone())
+            })
+            .collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    // The base image is made with a random seed: equal digests mean that it was made once.
+    assert!(identities.iter().all(|identity| identity.base_digest == identities[0].base_digest));
+}

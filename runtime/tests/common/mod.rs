@@ -1,0 +1,67 @@
+//! Shared by the tests of the runtime.
+#![allow(clippy::allow_attributes, dead_code, reason = "each test binary uses its own part")]
+
+pub(crate) mod wat_guest;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use vivarium_runtime::{
+    BuildLimits, CallError, Capabilities, Engine, EngineConfig, FunctionSpec, Image, Instance, Limits,
+};
+
+/// A configuration whose cache is shared by all tests of a build, so that the guest is compiled once.
+pub(crate) fn config() -> EngineConfig {
+    let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("vivarium-cache");
+    EngineConfig { cache_dir: Some(cache), ..EngineConfig::default() }
+}
+
+/// A function from int64 to int64.
+pub(crate) fn int64_spec(code: &str) -> FunctionSpec {
+    FunctionSpec {
+        name: "f".into(),
+        handler: "f".into(),
+        filename: "f.py".into(),
+        code: code.into(),
+        parameters: vec![Field::new("x", DataType::Int64, true)],
+        result: Field::new("y", DataType::Int64, true),
+        null_handling: Default::default(),
+        environment: Default::default(),
+    }
+}
+
+/// One int64 column called `x`.
+pub(crate) fn int64_batch(values: impl IntoIterator<Item = i64>) -> RecordBatch {
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values(values));
+    let schema = Schema::new(vec![Field::new("x", DataType::Int64, true)]);
+    RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap()
+}
+
+/// The values of an int64 result.
+pub(crate) fn int64_values(array: &ArrayRef) -> Vec<i64> {
+    array.as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec()
+}
+
+/// The engine over the real guest, one per test binary.
+pub(crate) fn engine() -> Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| Engine::new(config()).unwrap()).clone()
+}
+
+/// The image of a function from int64 to int64 in the real guest.
+pub(crate) fn int64_image(code: &str) -> Image {
+    engine().build_image(&int64_spec(code), &BuildLimits::default()).unwrap()
+}
+
+/// A fork with default limits.
+pub(crate) fn fork(image: &Image) -> Instance {
+    image.fork(&Limits::default(), &Capabilities::default()).unwrap()
+}
+
+/// Forks `image` under `limits` and runs one row with `x = 1`.
+pub(crate) fn run_under(image: &Image, limits: &Limits) -> Result<ArrayRef, CallError> {
+    image.fork(limits, &Capabilities::default()).unwrap().invoke(&int64_batch([1]))
+}
