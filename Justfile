@@ -18,7 +18,7 @@ ci:
 
 # Speed of our own parts (criterion)
 bench *ARGS:
-    cargo bench --package vivarium-benches {{ARGS}}
+    cargo bench --workspace --bench fork --bench rows {{ARGS}}
 
 # Format and lint
 check:

@@ -23,9 +23,14 @@ pub(crate) fn succeed(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What builds all programs with the features that the tests use as well. With `--package`, or
+/// without a target that has development dependencies, cargo would choose other features for a few
+/// small crates, and everything that depends on them would be compiled once more for the tests.
+const BUILD: [&str; 6] = ["build", "--release", "--locked", "--workspace", "--bins", "--examples"];
+
 /// Builds `vivarium` and returns its path.
 pub(crate) fn build(workspace: &Path) -> anyhow::Result<PathBuf> {
-    succeed(&mut cargo(workspace, &["build", "--release", "--locked", "--package", "vivarium"]))?;
+    succeed(&mut cargo(workspace, &BUILD))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
     Ok(target.join("release/vivarium"))
 }
