@@ -112,6 +112,9 @@ fn load(
     for pointer in [spec_at, input_at, output_at] {
         guest.free(pointer)?;
     }
+    if guest.drew_while_loading()? {
+        guest.state_mut().drew_randomness = true;
+    }
     guest.freeze()?;
     Ok(function)
 }

@@ -36,6 +36,7 @@ pub(crate) struct Exports {
     alloc: Export,
     free: Export,
     load: Export,
+    image_flags: Export,
     freeze: Export,
     invoke: Export,
     last_error: Export,
@@ -72,6 +73,7 @@ impl GuestModule {
             alloc: export("vivarium_alloc")?,
             free: export("vivarium_free")?,
             load: export("vivarium_load")?,
+            image_flags: export("vivarium_image_flags")?,
             freeze: export("vivarium_freeze")?,
             invoke: export("vivarium_invoke")?,
             last_error: export("vivarium_last_error")?,
@@ -274,6 +276,15 @@ impl Guest {
             0 => Err(self.last_error()),
             handle if handle > 0 => Ok(handle.cast_unsigned()),
             value => Err(self.answer(self.exports.load.name, value)),
+        }
+    }
+
+    /// Whether the code that was loaded drew pseudo-random numbers, to be asked before the freeze.
+    pub(crate) fn drew_while_loading(&mut self) -> Result<bool, CallError> {
+        let flags: i32 = self.call(self.exports.image_flags, ())?;
+        match flags {
+            -1 => Err(self.answer(self.exports.image_flags.name, flags)),
+            flags => Ok(flags & 1 != 0),
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct HostState {
     pub(crate) born: Instant,
     /// While an image is built nothing random may get into it.
     pub(crate) building: bool,
-    /// The guest asked for random bytes while its image was built.
+    /// Random numbers were drawn while the image was built.
     pub(crate) drew_randomness: bool,
     /// The instance's memory and fuel counter; set right after instantiation.
     pub(crate) handles: Option<Handles>,

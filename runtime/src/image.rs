@@ -138,8 +138,8 @@ impl Image {
         self.0.memory.len() as u64
     }
 
-    /// Whether the code asked for random bytes while it was imported. It got an error: what is drawn
-    /// then would be the same in every fork.
+    /// Whether the code drew random numbers while it was imported. Those from the operating system
+    /// were refused; those from a generator without a seed are now the same in every fork.
     pub fn drew_randomness_at_import(&self) -> bool {
         self.0.drew_randomness
     }

@@ -15,20 +15,25 @@
 //!
 //! A *region* is a function's body without its loops, or a loop's body without the loops nested
 //! in it. Entering a function charges its region, every iteration of a loop charges the loop's.
-//! A region costs its number of operators, at least 1 and at most [`REGION_COST_MAX`]; the cap
-//! exists because the operators of a big region are mostly cases that one pass does not execute
-//! (the interpreter's dispatch loop has thousands of operators and runs a few dozen of them for
-//! each bytecode). `memory.grow` counts as [`MEMORY_GROW_COST`] operators.
+//! A region costs the number of operators that one pass through it executes *on average*, computed
+//! once from the code: a conditional branch is assumed to be taken once in eight times, both arms of
+//! an `if` and all arms of a `br_table` are equally likely. (The plain number of operators would be
+//! useless: the interpreter's dispatch loop has tens of thousands and executes a few dozen of them
+//! for each bytecode.) A region costs at least 1. Reading locals, constants, `drop` and the
+//! boundaries of blocks are free, as they are in compiled code; `memory.grow` counts as
+//! [`MEMORY_GROW_COST`] operators.
 //!
 //! A function without loops and calls and with at most [`LEAF_COST_MAX`] operators is a *leaf*: it
 //! charges nothing itself, its operators are charged to the regions that call it directly. It
-//! cannot recurse, so every cycle of the call graph still passes through a charge.
+//! cannot recurse, so every cycle of the call graph still passes through a charge. Between two
+//! charges lies a bounded number of operators: at most those of one region and the leaves it calls.
 //!
 //! `memory.fill` and `memory.copy` cost one unit for each [`BULK_BYTES_PER_UNIT`] bytes, are
 //! charged before they run, and run in pieces of [`BULK_PIECE_BYTES`], so that a deadline is seen
 //! between pieces. Host calls charge fuel too, see [`crate::wasi`].
 //!
-//! The charge depends on the path taken only, so the same call burns the same fuel every time.
+//! The charge depends on the path taken only, so that the same call on the same data burns the same
+//! fuel every time. (Random numbers and the clock are data.)
 
 mod bulk;
 mod cost;
@@ -52,9 +57,6 @@ pub(crate) const GLOBAL_EXPORT_PREFIX: &str = "vivarium.global.";
 /// Export name of what was the module's start function.
 pub(crate) const START_EXPORT: &str = "vivarium.start";
 
-/// Highest cost of one region, in units.
-pub(crate) const REGION_COST_MAX: u32 = 128;
-
 /// A loop-free, call-free function of at most this many operators charges nothing on its own.
 pub(crate) const LEAF_COST_MAX: u32 = 64;
 
@@ -62,7 +64,7 @@ pub(crate) const LEAF_COST_MAX: u32 = 64;
 pub(crate) const MEMORY_GROW_COST: u32 = 100;
 
 /// Bytes that one unit of fuel fills or copies.
-pub(crate) const BULK_BYTES_PER_UNIT: u32 = 8;
+pub(crate) const BULK_BYTES_PER_UNIT: u32 = 4;
 
 /// Bulk memory operations run in pieces of this many bytes.
 pub(crate) const BULK_PIECE_BYTES: u32 = 1 << 20;

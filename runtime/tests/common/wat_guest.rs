@@ -79,6 +79,7 @@ impl WatGuest {
                 (func $alloc (export "vivarium_alloc") (param $size i32) (result i32) {alloc})
                 (func (export "vivarium_free") (param $pointer i32))
                 (func (export "vivarium_load") (param i32 i32 i32 i32) (result i32) {load})
+                (func (export "vivarium_image_flags") (result i32) (i32.const 0))
                 (func (export "vivarium_freeze") (result i32) {freeze})
                 (func (export "vivarium_invoke") (param $function i32) (param $input i32) (param $output i32)
                     (result i32) {invoke})
