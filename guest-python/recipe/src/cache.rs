@@ -10,6 +10,12 @@ use crate::inputs::{InputError, Recipe};
 /// `VIVARIUM_CACHE` is the cache itself, the others are folders above it.
 pub const CACHE_VARIABLES: [&str; 3] = ["VIVARIUM_CACHE", "XDG_CACHE_HOME", "HOME"];
 
+/// The stage of the final module.
+pub const GUEST_STAGE: &str = "guest";
+
+/// The file name of the final module inside its stage.
+pub const GUEST_FILE: &str = "vivarium-guest.wasm";
+
 /// No place for the cache.
 #[derive(Debug, thiserror::Error)]
 #[error("no place for the build cache: set VIVARIUM_CACHE to a folder (HOME is not set either)")]
@@ -65,7 +71,7 @@ impl Cache {
     /// # Errors
     /// If one of the guest's sources cannot be read.
     pub fn artefact(&self, recipe: &Recipe) -> Result<PathBuf, InputError> {
-        Ok(self.stage("guest", &recipe.guest()?).join("vivarium-guest.wasm"))
+        Ok(self.stage(GUEST_STAGE, &recipe.guest()?).join(GUEST_FILE))
     }
 }
 

@@ -19,7 +19,7 @@ mod inputs;
 pub mod options;
 pub mod pins;
 
-pub use cache::{CACHE_VARIABLES, Cache, CacheError};
+pub use cache::{CACHE_VARIABLES, Cache, CacheError, GUEST_FILE, GUEST_STAGE};
 pub use digest::Digest;
 pub use inputs::{InputError, Recipe};
 

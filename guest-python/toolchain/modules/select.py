@@ -9,14 +9,18 @@ import time
 error = OSError
 
 
-def select(rlist, wlist, xlist, timeout=None, /):
-    """Waits for the timeout. Without one it would wait for ever, which is an error."""
-    for descriptors in (rlist, wlist, xlist):
-        list(descriptors)
-    if timeout is None:
-        raise OSError("select() without a timeout would never return: the sandbox has no input or output")
-    if timeout < 0:
-        raise ValueError("timeout must be non-negative")
-    if timeout > 0:
-        time.sleep(timeout)
-    return [], [], []
+class _Select:
+    """An object, not a function: `selectors` keeps it as a class attribute and must not bind it."""
+
+    def __call__(self, rlist, wlist, xlist, timeout=None, /):
+        """Waits for the timeout. Without one it would wait for ever, which is an error."""
+        if timeout is None:
+            raise OSError("select() without a timeout would never return: the sandbox has no input or output")
+        if timeout < 0:
+            raise ValueError("timeout must be non-negative")
+        if timeout > 0:
+            time.sleep(timeout)
+        return [], [], []
+
+
+select = _Select()

@@ -3,8 +3,8 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use vivarium_guest_recipe::{Cache, Recipe};
+use anyhow::{Context as _, ensure};
+use vivarium_guest_recipe::{Cache, Digest, InputError, Recipe};
 
 use super::progress::Step;
 
@@ -76,6 +76,25 @@ impl Context {
         self.remove_leftovers()?;
         step.finish();
         Ok(())
+    }
+
+    /// Makes a stage that is named by the digest of files in the repository, and returns its folder.
+    /// If those files change meanwhile, nobody knows which of them were read, so nothing is kept.
+    pub(crate) fn digested_stage(
+        &self,
+        name: &str,
+        digest: impl Fn(&Recipe) -> Result<Digest, InputError>,
+        title: &str,
+        build: impl FnOnce(&Work) -> anyhow::Result<()>,
+    ) -> anyhow::Result<PathBuf> {
+        let before = digest(&self.recipe)?;
+        let folder = self.cache.stage(name, &before);
+        self.stage(&folder, title, |work| {
+            build(work)?;
+            ensure!(digest(&self.recipe)? == before, "the guest's sources changed meanwhile, run it again");
+            Ok(())
+        })?;
+        Ok(folder)
     }
 
     fn scratch(&self) -> PathBuf {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
-use vivarium_guest_recipe::{options, pins};
+use vivarium_guest_recipe::{Recipe, options, pins};
 
 use super::context::{Context, Work};
 use super::zig::{Zig, make_executable};
@@ -20,14 +20,11 @@ pub(crate) struct Cross {
 impl Cross {
     /// Builds them if they are not in the cache.
     pub(crate) fn build(context: &Context) -> anyhow::Result<Self> {
-        let folder = context.cache.stage("cross", &context.recipe.cross()?);
-        if !folder.exists() {
-            let (python, source, zig) =
-                (native::python(context)?, source::python(context)?, Zig::new(context)?);
-            context.stage(&folder, "building CPython for WASI", |work| {
-                Build { context, work, python, source, zig, log: context.logs().join("cross.log") }.run()
-            })?;
-        }
+        let (python, source, zig) = (native::python(context)?, source::python(context)?, Zig::new(context)?);
+        let log = context.logs().join("cross.log");
+        let folder = context.digested_stage("cross", Recipe::cross, "building CPython for WASI", |work| {
+            Build { context, work, python, source, zig, log }.run()
+        })?;
         Ok(Self { folder })
     }
 

@@ -5,26 +5,24 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::Context as _;
-use vivarium_guest_recipe::options;
+use vivarium_guest_recipe::{GUEST_FILE, GUEST_STAGE, Recipe, options};
 
 use super::context::{Context, Work};
 use super::cross::Cross;
 use super::zig::Zig;
 use super::{command, native, python, source, stdlib};
 
-/// Builds the module if it is not in the cache.
-pub(crate) fn guest(context: &Context) -> anyhow::Result<()> {
+/// Builds the module if it is not in the cache, and returns where it is.
+pub(crate) fn guest(context: &Context) -> anyhow::Result<PathBuf> {
     let artefact = context.cache.artefact(&context.recipe)?;
     if artefact.exists() {
-        return Ok(());
+        return Ok(artefact);
     }
-    let folder = artefact.parent().context("the artefact is in no folder")?;
     let interpreter = native::python(context)?;
     let (cross, zig) = (Cross::build(context)?, Zig::new(context)?);
     let tree = stdlib::tree(context, &cross)?;
     let headers = source::python(context)?.join("Include");
-    context.stage(folder, "linking the guest", |work| {
+    let folder = context.digested_stage(GUEST_STAGE, Recipe::guest, "linking the guest", |work| {
         let log = context.logs().join("link.log");
         let archive = work.scratch.join("archive");
         let mut pack = python::script(context, &interpreter, "pack.py");
@@ -38,9 +36,10 @@ pub(crate) fn guest(context: &Context) -> anyhow::Result<()> {
         link.args(&objects).args(cross.libraries()).args(options::LINK).arg("-o").arg(&linked);
         command::run(&mut link, &log)?;
         let mut strip = python::script(context, &interpreter, "strip.py");
-        strip.arg(&linked).arg(work.result.join("vivarium-guest.wasm"));
+        strip.arg(&linked).arg(work.result.join(GUEST_FILE));
         command::run(&mut strip, &log)
-    })
+    })?;
+    Ok(folder.join(GUEST_FILE))
 }
 
 struct Compiler<'a> {

@@ -37,10 +37,11 @@ pub(crate) struct Arguments {
 /// Builds the guest if its module is not in the cache, and prints the module's path.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (workspace, recipe, cache) = surroundings()?;
-    let artefact = cache.artefact(&recipe)?;
-    if !arguments.print {
-        build(&Context::new(workspace, recipe, cache, arguments.offline)?)?;
-    }
+    let artefact = if arguments.print {
+        cache.artefact(&recipe)?
+    } else {
+        build(&Context::new(workspace, recipe, cache, arguments.offline)?)?
+    };
     println!("{}", artefact.display());
     Ok(())
 }
@@ -51,13 +52,12 @@ pub(crate) fn context() -> anyhow::Result<Context> {
     Context::new(workspace, recipe, cache, false)
 }
 
-/// Builds the guest if its module is not in the cache.
-pub(crate) fn build(context: &Context) -> anyhow::Result<()> {
-    link::guest(context)?;
-    let artefact = context.cache.artefact(&context.recipe)?;
+/// Builds the guest if its module is not in the cache, and returns the module's path.
+pub(crate) fn build(context: &Context) -> anyhow::Result<PathBuf> {
+    let artefact = link::guest(context)?;
     let module = std::fs::read(&artefact).with_context(|| format!("cannot read {}", artefact.display()))?;
     eprintln!("the guest: {} bytes, sha256 {}", module.len(), hex::encode(Sha256::digest(&module)));
-    Ok(())
+    Ok(artefact)
 }
 
 fn surroundings() -> anyhow::Result<(PathBuf, Recipe, Cache)> {
