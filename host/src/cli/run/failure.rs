@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use vivarium_host::local::{self, DescribeError, JobError, OutputError};
-use vivarium_runtime::{BuildError, CallError, EngineError, FunctionError, FunctionErrorKind, Logs};
+use vivarium_runtime::{
+    BuildError, CallError, EngineError, ForkError, FunctionError, FunctionErrorKind, Logs,
+};
 
 use super::quantity::grouped;
 use super::terminal::{print_logs, printable};
@@ -80,6 +82,7 @@ impl Failure {
                 let text = format!("`{handler}` cannot be loaded\n\n{}", failure.text);
                 Self { text, logs: Some(*logs), ..failure }
             }
+            BuildError::Fork(error) => Self::fork(error),
             BuildError::Spec(error) => Self::usage(error),
             BuildError::Schema(error) => Self::usage(error),
             other => Self::new(Exit::Other, chain(&other)),
@@ -91,7 +94,22 @@ impl Failure {
         match error {
             JobError::Input(error) => Self::usage(error),
             JobError::Output(error) => Self::output(error),
+            JobError::Fork(error) => Self::fork(error),
             JobError::Call(failed) => Self::in_rows(*failed, handler, input),
+            other => Self::new(Exit::Other, chain(&other)),
+        }
+    }
+
+    fn fork(error: ForkError) -> Self {
+        match error {
+            ForkError::TooSmall { limit, requested } => Self::new(
+                Exit::Limit,
+                format!(
+                    "the function needs {} bytes of memory to start, {} are allowed (--memory)",
+                    grouped(requested),
+                    grouped(limit)
+                ),
+            ),
             other => Self::new(Exit::Other, chain(&other)),
         }
     }
@@ -177,7 +195,7 @@ fn function_text(error: &FunctionError) -> String {
         (_, Some(class)) if !error.message.starts_with(class.as_str()) => {
             format!("{class}: {}", error.message)
         }
-        _ => error.message.clone(),
+        _ => without_row(error),
     };
     if error.kind == FunctionErrorKind::Result && error.message.contains("None") {
         text.push_str(
@@ -186,6 +204,16 @@ fn function_text(error: &FunctionError) -> String {
         );
     }
     text
+}
+
+/// The message without the row of the batch in front, since the row of the file is shown.
+fn without_row(error: &FunctionError) -> String {
+    if let (Some(column), Some(row)) = (&error.column, error.row)
+        && let Some(rest) = error.message.strip_prefix(&format!("column `{column}`, row {row}: "))
+    {
+        return format!("column `{column}`: {rest}");
+    }
+    error.message.clone()
 }
 
 /// An error with its causes, as `a: b: c`.
@@ -258,6 +286,21 @@ mod tests {
         let recursion = function_error(FunctionErrorKind::Recursion, "maximum recursion depth exceeded");
         assert_eq!(Failure::call(&CallError::Function(Box::new(recursion))).exit, Exit::Limit);
         assert_eq!(Failure::call(&CallError::Cancelled).exit, Exit::Other);
+    }
+
+    #[test]
+    fn the_row_of_the_batch_is_not_shown_beside_that_of_the_file() {
+        let mut error = function_error(FunctionErrorKind::Result, "column `f`, row 2: expected int64");
+        error.column = Some("f".to_owned());
+        assert_eq!(function_text(&error), "column `f`: expected int64");
+    }
+
+    #[test]
+    fn too_little_memory_to_start_is_a_limit() {
+        let error = ForkError::TooSmall { limit: 5, requested: 12_345 };
+        let failure = Failure::build(BuildError::Fork(error), "f");
+        assert_eq!(failure.exit, Exit::Limit);
+        assert!(failure.text.contains("12,345 bytes of memory to start"), "{}", failure.text);
     }
 
     #[test]
