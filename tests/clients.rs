@@ -5,7 +5,7 @@ use vivarium_tests::Server;
 /// Limits that a test can wait for.
 const CONFIG: &str = "
 [limits]
-fuel_per_batch = 5_000_000_000
+fuel_per_batch = 1_000_000_000_000
 deadline_ms = 2_000
 memory_bytes = 134_217_728
 [build_limits]
@@ -16,8 +16,12 @@ max_functions = 5_000
 ";
 
 fn check(script: &str) {
+    check_with(script, CONFIG);
+}
+
+fn check_with(script: &str, config: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let server = Server::start(folder.path(), CONFIG);
+    let server = Server::start(folder.path(), config);
     server.check(script, &[]);
     assert_eq!(server.terminate(), Some(0), "a graceful end");
 }
@@ -30,6 +34,11 @@ fn compat_types() {
 #[test]
 fn attack_errors() {
     check("check_errors.py");
+}
+
+#[test]
+fn attack_fuel() {
+    check_with("check_fuel.py", "[limits]\nfuel_per_batch = 100_000_000\n");
 }
 
 #[test]

@@ -33,10 +33,9 @@ class Limits(unittest.TestCase):
     # What the function does, and what its caller reads.
     MISBEHAVIOUR = {
         "endless loop": ("while True: pass", ["deadline"]),
-        "fuel": ("sum(range(10**9))", ["fuel"]),
         "endless loop in C": ("sum(iter(int, 1))", ["deadline"]),
         "memory bomb": ("x = [bytearray(1 << 20) for _ in range(10**6)]", ["memory"]),
-        "one huge object": ("bytearray(3 << 30)", ["memory"]),
+        "one huge object": ("bytearray(1 << 30)", ["memory"]),
         "abort": ("import os; os.abort()", ["abort"]),
         "exit": ("import sys; sys.exit(7)", ["exit", "7"]),
         "hard exit": ("import os; os._exit(3)", ["exit", "3"]),

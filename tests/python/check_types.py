@@ -48,7 +48,7 @@ CASES = [
     (
         pa.timestamp("us", "UTC"),
         [datetime.datetime(2024, 7, 1, 12, tzinfo=UTC)] * 2,
-        "datetime.datetime(2024, 7, 1, 12, 0, tzinfo=zoneinfo.ZoneInfo(key='UTC'))",
+        "datetime.datetime(2024, 7, 1, 12, 0, tzinfo=datetime.timezone.utc)",
     ),
     (
         pa.timestamp("ms", "Europe/Berlin"),
