@@ -1,5 +1,7 @@
 //! The server's own log: structured events on standard error.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -29,7 +31,10 @@ pub enum LoggingError {
 pub fn start(config: &LoggingConfig) -> Result<(), LoggingError> {
     let filter = EnvFilter::try_new(&config.level)
         .map_err(|source| LoggingError::Level { level: config.level.clone(), source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match config.format {
         LogFormat::Human => builder.finish().try_init()?,
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,

@@ -249,7 +249,7 @@ mod tests {
         for (tenant, label) in [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("c", "c1"), ("b", "b2")]
         {
             let sender = sender.clone();
-            pool.submit(tenant, move || drop(sender.send(label))).unwrap();
+            pool.submit(tenant, move || sender.send(label).unwrap()).unwrap();
         }
         drop((sender, release));
         assert_eq!(order.iter().collect::<Vec<_>>(), ["a1", "b1", "c1", "a2", "b2", "a3"]);
@@ -275,7 +275,7 @@ mod tests {
         let pool = pool(1, 10);
         let release = block(&pool).await;
         let (sender, receiver) = oneshot::channel::<()>();
-        pool.submit("a", move || drop(sender.send(()))).unwrap();
+        pool.submit("a", move || sender.send(()).unwrap()).unwrap();
         let dropper = thread::spawn(move || drop(pool));
         assert!(receiver.await.is_err(), "the waiting job was dropped");
         drop(release);

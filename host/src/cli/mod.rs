@@ -18,7 +18,7 @@ pub(crate) struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve functions to query engines over gRPC and Arrow Flight
+    // Its description, short and long, is that of its arguments.
     Serve(serve::Arguments),
     /// Run one function over a local file
     Run(run::Arguments),

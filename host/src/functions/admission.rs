@@ -105,29 +105,30 @@ mod tests {
     use super::*;
     use std::num::NonZeroUsize;
 
-    fn admission(all: usize, of_tenant: usize, waiting: usize) -> Admission {
+    fn admission(all: usize, of_tenant: usize, waiting: usize, wait_s: u64) -> Admission {
         let mut config = Config::default();
         config.server.max_concurrent_exchanges = NonZeroUsize::new(all).unwrap();
         config.server.max_waiting_exchanges = waiting;
+        config.server.exchange_wait_s = wait_s;
         config.tenants.max_concurrent_exchanges = NonZeroUsize::new(of_tenant).unwrap();
         Admission::new(&config)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_tenant_with_all_its_places_does_not_keep_others_out() {
-        let admission = admission(3, 2, 10);
+        let admission = admission(3, 2, 10, 0);
         let _held = (admission.enter("a").await.unwrap(), admission.enter("a").await.unwrap());
         let refused = admission.enter("a").await.unwrap_err();
-        assert_eq!(refused, AdmissionError::NoPlace { waited_s: 30, limit: 3, limit_of_tenant: 2 });
+        assert_eq!(refused, AdmissionError::NoPlace { waited_s: 0, limit: 3, limit_of_tenant: 2 });
         assert!(admission.enter("b").await.is_ok());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_place_that_is_given_back_goes_to_who_waits() {
-        let admission = admission(1, 1, 10);
+        let admission = admission(1, 1, 10, 60);
         let held = admission.enter("a").await.unwrap();
         let (entered, ()) = tokio::join!(admission.enter("b"), async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
             drop(held);
         });
         assert!(entered.is_ok());
@@ -136,7 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_waiting_room_is_bounded() {
-        let admission = admission(1, 1, 0);
+        let admission = admission(1, 1, 0, 60);
         let _held = admission.enter("a").await.unwrap();
         assert_eq!(admission.enter("b").await.unwrap_err(), AdmissionError::TooManyWaiting { limit: 0 });
     }

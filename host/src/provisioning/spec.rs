@@ -1,6 +1,7 @@
 //! The JSON definition of a function, as Databend's engine writes it.
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use tonic::Code;
 use vivarium_runtime::{FunctionSpec, NullHandling};
 
@@ -31,10 +32,16 @@ pub enum SpecError {
         /// Bytes given.
         requested: usize,
     },
-    /// It is not JSON, or has a key that does not exist, lacks one, or has one of another type.
-    #[error("the spec is not a function definition: {0}")]
+    /// It is not a JSON object.
+    #[error("the spec is not a JSON object: {0}")]
     Json(#[from] serde_json::Error),
-    /// A key has a value that cannot be.
+    /// It has a key that does not exist.
+    #[error("`{key}` in the spec is unknown")]
+    UnknownKey {
+        /// The beginning of the key.
+        key: String,
+    },
+    /// A key is missing, or has a value that cannot be.
     #[error("`{key}` in the spec {problem}")]
     Value {
         /// The key.
@@ -68,22 +75,23 @@ impl Failure for SpecError {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Spec {
-    version: u64,
-    kind: String,
-    language: String,
-    handler: String,
-    input_types: Vec<String>,
-    result_type: String,
-    #[serde(default)]
-    imports: Vec<String>,
-    #[serde(default)]
-    packages: Vec<String>,
-    #[serde(default)]
-    runtime_version: String,
-    code: String,
+/// The members of the definition. Each is taken out by its key, so that what is wrong with one can
+/// be said of its key, and what is left at the end has no business there.
+struct Members(Map<String, Value>);
+
+impl Members {
+    fn optional<T: DeserializeOwned>(&mut self, key: &'static str) -> Result<Option<T>, SpecError> {
+        let Some(member) = self.0.remove(key) else {
+            return Ok(None);
+        };
+        serde_json::from_value(member)
+            .map(Some)
+            .map_err(|error| value(key, format!("cannot be used: {error}")))
+    }
+
+    fn required<T: DeserializeOwned>(&mut self, key: &'static str) -> Result<T, SpecError> {
+        self.optional(key)?.ok_or_else(|| value(key, "is missing".to_owned()))
+    }
 }
 
 /// Reads a definition. `imports` is the number of files that came with it.
@@ -100,42 +108,50 @@ pub fn parse(text: &str, imports: usize, max_bytes: usize) -> Result<FunctionSpe
     if text.len() > max_bytes {
         return Err(SpecError::TooLarge { limit: max_bytes, requested: text.len() });
     }
-    let spec: Spec = serde_json::from_str(text)?;
+    let mut members = Members(serde_json::from_str(text)?);
     let expect = |key, expected: &str, found: &str| {
         if found == expected {
             return Ok(());
         }
         Err(value(key, format!("must be `{expected}`, it is `{}`", excerpt(found))))
     };
-    expect("version", &VERSION.to_string(), &spec.version.to_string())?;
-    expect("kind", "udf", &spec.kind)?;
-    expect("language", "python", &spec.language)?;
-    check_handler(&spec.handler)?;
-    check_runtime_version(&spec.runtime_version)?;
-    if !spec.packages.is_empty() {
+    expect("version", &VERSION.to_string(), &members.required::<u64>("version")?.to_string())?;
+    expect("kind", "udf", &members.required::<String>("kind")?)?;
+    expect("language", "python", &members.required::<String>("language")?)?;
+    let handler: String = members.required("handler")?;
+    check_handler(&handler)?;
+    let input_types: Vec<String> = members.required("input_types")?;
+    let result_type: String = members.required("result_type")?;
+    let code: String = members.required("code")?;
+    check_runtime_version(&members.optional::<String>("runtime_version")?.unwrap_or_default())?;
+    if members.optional::<Vec<String>>("packages")?.is_some_and(|packages| !packages.is_empty()) {
         return Err(SpecError::Unsupported { what: "packages" });
     }
-    if !spec.imports.is_empty() || imports > 0 || spec.code.starts_with('@') {
+    let staged = members.optional::<Vec<String>>("imports")?.unwrap_or_default();
+    if !staged.is_empty() || imports > 0 || code.starts_with('@') {
         return Err(SpecError::Unsupported { what: "imports from a stage" });
     }
-    if spec.input_types.len() > MAX_PARAMETERS {
-        let count = spec.input_types.len();
+    if let Some(key) = members.0.keys().next() {
+        return Err(SpecError::UnknownKey { key: excerpt(key) });
+    }
+    if input_types.len() > MAX_PARAMETERS {
+        let count = input_types.len();
         return Err(value("input_types", format!("has {count} types, {MAX_PARAMETERS} are allowed")));
     }
 
-    let mut parameters = Vec::with_capacity(spec.input_types.len());
-    for (index, text) in spec.input_types.iter().enumerate() {
+    let mut parameters = Vec::with_capacity(input_types.len());
+    for (index, text) in input_types.iter().enumerate() {
         let field = sql_types::parse_field(&format!("arg{}", index + 1), text)
             .map_err(|source| SpecError::Type { key: format!("input_types[{index}]"), source })?;
         parameters.push(field);
     }
-    let result = sql_types::parse_field("result", &spec.result_type)
+    let result = sql_types::parse_field("result", &result_type)
         .map_err(|source| SpecError::Type { key: "result_type".to_owned(), source })?;
     Ok(FunctionSpec {
-        name: spec.handler.clone(),
-        handler: spec.handler,
+        name: handler.clone(),
+        handler,
         filename: "udf.py".to_owned(),
-        code: spec.code,
+        code,
         parameters,
         result,
         null_handling: NullHandling::CallOnNull,
@@ -188,7 +204,7 @@ fn check_runtime_version(text: &str) -> Result<(), SpecError> {
 mod tests {
     use super::*;
     use arrow::datatypes::DataType;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn full() -> Value {
         json!({
@@ -262,12 +278,13 @@ mod tests {
             ("packages", json!(["numpy"]), "packages", Code::Unimplemented),
             ("imports", json!(["@s/a.py"]), "imports", Code::Unimplemented),
             ("code", json!("@s/a.py"), "imports", Code::Unimplemented),
-            ("code", json!(5), "code", Code::InvalidArgument),
+            ("code", json!(5), "`code`", Code::InvalidArgument),
+            ("input_types", json!("INT"), "`input_types`", Code::InvalidArgument),
             ("bonus", json!(5), "`bonus`", Code::InvalidArgument),
         ];
         for (key, new, expected, code) in cases {
             let error = read(&with(key, new)).expect_err(key);
-            assert!(key == "code" || error.to_string().contains(expected), "{key}: {error}");
+            assert!(error.to_string().contains(expected), "{key}: {error}");
             assert_eq!(error.code(), code, "{key}: {error}");
         }
     }
@@ -278,7 +295,7 @@ mod tests {
             let mut spec = full();
             spec.as_object_mut().unwrap().remove(key);
             let error = read(&spec).expect_err(key).to_string();
-            assert!(error.contains(&format!("missing field `{key}`")), "{error}");
+            assert!(error.contains(&format!("`{key}` in the spec is missing")), "{error}");
         }
     }
 
