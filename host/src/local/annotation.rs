@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(result_type(&generic("Optional", &[plain("date")])), Some((DataType::Date32, true)));
         assert_eq!(result_type(&generic("Union", &[plain("int"), plain("str")])), None);
         assert_eq!(
-            result_type(&generic("list", &[optional_int.clone()])),
+            result_type(&generic("list", std::slice::from_ref(&optional_int))),
             Some((DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true))), false))
         );
         assert_eq!(result_type(&generic("dict", &[optional_int, plain("int")])), None);

@@ -235,7 +235,8 @@ mod tests {
         );
         assert_eq!(from_reader.unwrap_err().to_string(), "read");
 
-        fn refuse() -> Result<fn(u64) -> Result<u64, String>, String> {
+        type Doubling = fn(u64) -> Result<u64, String>;
+        fn refuse() -> Result<Doubling, String> {
             Err("no memory".to_owned())
         }
         let from_start = for_each(WORKERS, (0..9).map(Ok), refuse, || {}, nothing);
