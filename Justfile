@@ -18,7 +18,7 @@ ci:
 
 # Speed of our own parts (criterion)
 bench *ARGS:
-    cargo bench --workspace --bench fork --bench rows {{ARGS}}
+    cargo bench --workspace --bench fork --bench rows --bench flight {{ARGS}}
 
 # Format and lint
 check:
