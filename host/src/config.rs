@@ -8,9 +8,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vivarium_runtime::{BuildLimits, Limits};
+use vivarium_runtime::{BuildLimits, Limits, WORKER_STACK_BYTES};
 
 use crate::token::{MAX_FUNCTION_BYTES, MAX_TENANT_BYTES};
+use crate::workers::PoolSize;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,19 +51,18 @@ pub struct ServerConfig {
     /// Default: `cache` inside `state_dir`.
     pub cache_dir: Option<PathBuf>,
 
-    /// Threads that run guest code. Default: 0, one for each core.
+    /// Threads that run guest code; one tenant holds at most `tenants.max_workers` of them.
+    /// Default: 0, four for each core.
     pub workers: usize,
-    /// Threads that build images, apart from the workers so that builds never delay calls.
-    /// Default: 1.
+    /// Threads that build images, apart from the workers so that builds never delay calls. One
+    /// tenant holds at most half of them, rounded up. Default: 4.
     pub build_workers: NonZeroUsize,
     /// Batches, and images to build, that may wait for a thread; more are refused. Default: 4096.
     pub max_queued_jobs: usize,
 
     /// Exchanges that run at the same time; each holds one sandbox. Fewer run when
-    /// `host_memory_bytes` holds fewer times `limits.memory_bytes`. Default: 64.
+    /// `host_memory_bytes` has no room for so many. Default: 64.
     pub max_concurrent_exchanges: NonZeroUsize,
-    /// Exchanges that may wait for a place; more are refused at once. Default: 1024.
-    pub max_waiting_exchanges: usize,
     /// Longest wait of an exchange for a place, in seconds. Default: 30.
     pub exchange_wait_s: u64,
     /// Longest wait of an exchange for its function's image, in seconds. Default: 60.
@@ -70,8 +70,8 @@ pub struct ServerConfig {
     /// Longest time in which a client may neither send its next message nor take the next result,
     /// in seconds. Default: 300.
     pub idle_timeout_s: u64,
-    /// Sum of the memory limits of all sandboxes that run at the same time, in bytes.
-    /// Default: 16 GiB.
+    /// Sum of the memory limits of all sandboxes and builds that run at the same time, in bytes.
+    /// Default: 20 GiB.
     pub host_memory_bytes: u64,
     /// Images that stay in memory; the longest unused is loaded from disk again when it is called.
     /// Default: 1000.
@@ -117,14 +117,13 @@ impl Default for ServerConfig {
             state_dir: PathBuf::from("vivarium-state"),
             cache_dir: None,
             workers: 0,
-            build_workers: NonZeroUsize::MIN,
+            build_workers: nonzero(4),
             max_queued_jobs: 4096,
             max_concurrent_exchanges: nonzero(64),
-            max_waiting_exchanges: 1024,
             exchange_wait_s: 30,
             image_wait_s: 60,
             idle_timeout_s: 300,
-            host_memory_bytes: 16 << 30,
+            host_memory_bytes: 20 << 30,
             max_resident_images: nonzero(1000),
             max_message_bytes: 64 << 20,
             max_batch_rows: 1 << 24,
@@ -203,8 +202,12 @@ pub struct TenantConfig {
     pub max_functions: NonZeroUsize,
     /// Versions of functions of all tenants together. Default: 100 000.
     pub max_functions_of_all: NonZeroUsize,
+    /// Worker threads that one tenant may hold at the same time. Default: 0, one for each core.
+    pub max_workers: usize,
     /// Exchanges of one tenant that run at the same time; further ones wait. Default: 32.
     pub max_concurrent_exchanges: NonZeroUsize,
+    /// Exchanges of one tenant that wait for a place; more are refused at once. Default: 1024.
+    pub max_waiting_exchanges: usize,
 }
 
 impl Default for TenantConfig {
@@ -213,7 +216,9 @@ impl Default for TenantConfig {
             default_tenant: Some("default".to_owned()),
             max_functions: nonzero(1000),
             max_functions_of_all: nonzero(100_000),
+            max_workers: 0,
             max_concurrent_exchanges: nonzero(32),
+            max_waiting_exchanges: 1024,
         }
     }
 }
@@ -311,8 +316,11 @@ impl Config {
         {
             return error("server.provisioning_address", "overlaps server.flight_address; make them equal");
         }
-        if server.host_memory_bytes < self.limits.memory_bytes {
-            return error("server.host_memory_bytes", "is less than limits.memory_bytes of one sandbox");
+        if server.host_memory_bytes < self.build_memory_bytes().saturating_add(self.limits.memory_bytes) {
+            return error(
+                "server.host_memory_bytes",
+                "has no room for limits.memory_bytes beside server.build_workers times build_limits.memory_bytes",
+            );
         }
         if !(16 << 10..=1 << 31).contains(&server.max_message_bytes) {
             return error("server.max_message_bytes", "must lie between 16384 and 2147483648");
@@ -362,20 +370,37 @@ impl Config {
         self.tokens.key_file.clone().unwrap_or_else(|| self.server.state_dir.join("token.key"))
     }
 
-    /// Number of worker threads, at least one.
-    pub fn worker_threads(&self) -> usize {
-        match self.server.workers {
-            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
-            workers => workers,
+    /// The pool that runs guest code.
+    pub fn worker_pool(&self) -> PoolSize {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let or = |configured: usize, default: usize| if configured == 0 { default } else { configured };
+        PoolSize {
+            threads: or(self.server.workers, cores.saturating_mul(4)),
+            threads_of_tenant: or(self.tenants.max_workers, cores),
+            stack_bytes: WORKER_STACK_BYTES,
+            max_queued: self.server.max_queued_jobs,
         }
     }
 
+    /// The pool that builds images.
+    pub fn build_pool(&self) -> PoolSize {
+        let threads = self.server.build_workers.get();
+        PoolSize { threads, threads_of_tenant: threads.div_ceil(2), ..self.worker_pool() }
+    }
+
     /// Exchanges that may run at the same time: what is configured, or what fits into
-    /// `server.host_memory_bytes` if that is less.
+    /// `server.host_memory_bytes` beside the builds if that is less.
     pub fn concurrent_exchanges(&self) -> usize {
-        let fit = self.server.host_memory_bytes / self.limits.memory_bytes.max(1);
+        let room = self.server.host_memory_bytes.saturating_sub(self.build_memory_bytes());
+        let fit = room / self.limits.memory_bytes.max(1);
         let fit = usize::try_from(fit).unwrap_or(usize::MAX).max(1);
         self.server.max_concurrent_exchanges.get().min(fit)
+    }
+
+    /// Memory that all builds may use at the same time, in bytes.
+    fn build_memory_bytes(&self) -> u64 {
+        let builders = u64::try_from(self.server.build_workers.get()).unwrap_or(u64::MAX);
+        builders.saturating_mul(self.build_limits.memory_bytes)
     }
 }
 
@@ -441,9 +466,8 @@ mod tests {
 
     #[test]
     fn memory_bounds_the_number_of_exchanges() {
-        let config =
-            parse("[server]\nhost_memory_bytes = 1073741824\n[limits]\nmemory_bytes = 268435456").unwrap();
-        assert_eq!(config.concurrent_exchanges(), 4);
+        let config = parse("[server]\nhost_memory_bytes = 1073741824\nbuild_workers = 1").unwrap();
+        assert_eq!(config.concurrent_exchanges(), 3, "one place in four is for the build");
         assert_eq!(Config::default().concurrent_exchanges(), 64);
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server as GrpcServer;
-use vivarium_runtime::{Engine, EngineConfig, EngineError, WORKER_STACK_BYTES};
+use vivarium_runtime::{Engine, EngineConfig, EngineError};
 
 use crate::config::Config;
 use crate::connections::Connections;
@@ -133,16 +133,10 @@ impl Server {
             python = identity.python_version,
             guest = identity.guest_digest,
             exchanges = config.concurrent_exchanges(),
-            workers = config.worker_threads(),
+            workers = config.worker_pool().threads,
             "sandbox ready"
         );
-        let workers = WorkerPool::start(
-            "worker",
-            config.worker_threads(),
-            WORKER_STACK_BYTES,
-            config.server.max_queued_jobs,
-        )
-        .map_err(StartError::Thread)?;
+        let workers = WorkerPool::start("worker", config.worker_pool()).map_err(StartError::Thread)?;
         let functions = Arc::new(Functions::start(&config, engine, Arc::new(workers))?);
         Ok(Self { config, functions, listeners })
     }

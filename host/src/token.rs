@@ -381,7 +381,7 @@ mod tests {
             ("too long", &"a".repeat(MAX_TOKEN_BYTES + 1), now(), "malformed"),
             ("flipped signature", &flipped, now(), "forged"),
             ("no signature", &format!("{head}."), now(), "forged"),
-            ("truncated signature", &good[..good.len() - 4], now(), "forged"),
+            ("truncated signature", &good[..good.len() - 3], now(), "forged"),
             ("changed payload", &other_payload, now(), "forged"),
             ("expired", &good, later, "expired"),
         ];

@@ -2,22 +2,23 @@
 //!
 //! Guest calls hold a processor until they end, so they never run on the threads that serve
 //! connections, and they need a native stack of [`vivarium_runtime::WORKER_STACK_BYTES`]. Jobs wait
-//! in one queue per tenant; the threads take them in turns, one tenant after the other, so that a
-//! tenant with a thousand jobs delays another tenant's next job by at most one job per thread.
+//! in one queue per tenant, and the threads take them in turns, one tenant after the other. One
+//! tenant never holds more than its share of the threads: calls that only a deadline ends would
+//! otherwise hold them all. With more threads than processors, it is then the operating system that
+//! divides time between the calls that run.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use tokio::sync::oneshot;
 
-/// A pool of worker threads. Dropping it lets running jobs end, forgets waiting ones and joins
-/// the threads.
+/// A pool of worker threads. Dropping it forgets waiting jobs; running ones end in their own time,
+/// and the threads with them.
 #[derive(Debug)]
 pub struct WorkerPool {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 /// Why a job did not bring a result.
@@ -37,6 +38,19 @@ pub enum WorkerError {
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// Size of a pool.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSize {
+    /// Threads, at least one.
+    pub threads: usize,
+    /// Threads that one tenant may hold at the same time, at least one.
+    pub threads_of_tenant: usize,
+    /// Native stack of a thread, in bytes.
+    pub stack_bytes: usize,
+    /// Jobs that may wait.
+    pub max_queued: usize,
+}
+
 #[derive(Debug)]
 struct Shared {
     queues: Mutex<Queues>,
@@ -44,14 +58,21 @@ struct Shared {
     max_queued: usize,
 }
 
-#[derive(Default)]
 struct Queues {
-    /// Never holds an empty queue.
-    by_tenant: HashMap<String, VecDeque<Job>>,
-    /// The tenants of `by_tenant`, each once, in the order in which they get their turn.
+    /// The tenants that have jobs, waiting or running.
+    tenants: HashMap<String, Tenant>,
+    /// The tenants that have a job waiting and may run one more, each once, in the order in which
+    /// they get their turn.
     turns: VecDeque<String>,
+    threads_of_tenant: usize,
     queued: usize,
     closed: bool,
+}
+
+#[derive(Default)]
+struct Tenant {
+    waiting: VecDeque<Job>,
+    running: usize,
 }
 
 impl std::fmt::Debug for Queues {
@@ -61,27 +82,40 @@ impl std::fmt::Debug for Queues {
 }
 
 impl Queues {
-    fn push(&mut self, tenant: &str, job: Job) {
+    fn push(&mut self, name: &str, job: Job) {
         self.queued += 1;
-        if let Some(queue) = self.by_tenant.get_mut(tenant) {
-            queue.push_back(job);
-            return;
+        let tenant = self.tenants.entry(name.to_owned()).or_default();
+        tenant.waiting.push_back(job);
+        if tenant.waiting.len() == 1 && tenant.running < self.threads_of_tenant {
+            self.turns.push_back(name.to_owned());
         }
-        self.by_tenant.insert(tenant.to_owned(), VecDeque::from([job]));
-        self.turns.push_back(tenant.to_owned());
     }
 
-    fn pop(&mut self) -> Option<Job> {
-        let tenant = self.turns.pop_front()?;
-        let queue = self.by_tenant.get_mut(&tenant)?;
-        let job = queue.pop_front();
-        if queue.is_empty() {
-            self.by_tenant.remove(&tenant);
-        } else {
-            self.turns.push_back(tenant);
+    fn pop(&mut self) -> Option<(String, Job)> {
+        let name = self.turns.pop_front()?;
+        let tenant = self.tenants.get_mut(&name)?;
+        let job = tenant.waiting.pop_front()?;
+        tenant.running += 1;
+        if !tenant.waiting.is_empty() && tenant.running < self.threads_of_tenant {
+            self.turns.push_back(name.clone());
         }
         self.queued = self.queued.saturating_sub(1);
-        job
+        Some((name, job))
+    }
+
+    /// Whether the end of a job lets another one of its tenant run.
+    fn end(&mut self, name: String) -> bool {
+        let Some(tenant) = self.tenants.get_mut(&name) else {
+            return false;
+        };
+        let was_held_back = tenant.running == self.threads_of_tenant && !tenant.waiting.is_empty();
+        tenant.running = tenant.running.saturating_sub(1);
+        if was_held_back {
+            self.turns.push_back(name);
+        } else if tenant.running == 0 && tenant.waiting.is_empty() {
+            self.tenants.remove(&name);
+        }
+        was_held_back
     }
 }
 
@@ -91,15 +125,15 @@ impl Shared {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next job, or nothing once the pool is closed.
-    fn next(&self) -> Option<Job> {
+    /// The next job and its tenant, or nothing once the pool is closed.
+    fn next(&self) -> Option<(String, Job)> {
         let mut queues = self.lock();
         loop {
             if queues.closed {
                 return None;
             }
-            if let Some(job) = queues.pop() {
-                return Some(job);
+            if let Some(next) = queues.pop() {
+                return Some(next);
             }
             queues = self.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
@@ -107,27 +141,27 @@ impl Shared {
 }
 
 impl WorkerPool {
-    /// Starts `threads` threads named `name`, each with a native stack of `stack_bytes`. At most
-    /// `max_queued` jobs wait.
+    /// Starts the threads, named `name` and a number.
     ///
     /// # Errors
     /// When the operating system refuses a thread.
-    pub fn start(
-        name: &str,
-        threads: usize,
-        stack_bytes: usize,
-        max_queued: usize,
-    ) -> std::io::Result<WorkerPool> {
-        let shared =
-            Arc::new(Shared { queues: Mutex::new(Queues::default()), wake: Condvar::new(), max_queued });
-        let mut pool = WorkerPool { shared, threads: Vec::with_capacity(threads) };
-        for index in 0..threads.max(1) {
+    pub fn start(name: &str, size: PoolSize) -> std::io::Result<WorkerPool> {
+        let queues = Queues {
+            tenants: HashMap::new(),
+            turns: VecDeque::new(),
+            threads_of_tenant: size.threads_of_tenant.max(1),
+            queued: 0,
+            closed: false,
+        };
+        let shared = Shared { queues: Mutex::new(queues), wake: Condvar::new(), max_queued: size.max_queued };
+        // From here on, an early return closes the pool and so ends the threads started by then.
+        let pool = WorkerPool { shared: Arc::new(shared) };
+        for index in 0..size.threads.max(1) {
             let shared = Arc::clone(&pool.shared);
-            let thread = thread::Builder::new()
+            thread::Builder::new()
                 .name(format!("{name}-{index}"))
-                .stack_size(stack_bytes)
+                .stack_size(size.stack_bytes)
                 .spawn(move || work(&shared))?;
-            pool.threads.push(thread);
         }
         Ok(pool)
     }
@@ -180,27 +214,23 @@ impl Drop for WorkerPool {
             queues.closed = true;
             queues.queued = 0;
             queues.turns.clear();
-            std::mem::take(&mut queues.by_tenant)
+            std::mem::take(&mut queues.tenants)
         };
         self.shared.wake.notify_all();
         // Outside the lock: dropping a job may run code that looks at this pool.
         drop(forgotten);
-        let own = thread::current().id();
-        for worker in self.threads.drain(..) {
-            // A job may hold the last handle to its own pool; a thread cannot join itself.
-            if worker.thread().id() != own && worker.join().is_err() {
-                tracing::error!("a worker thread ended in a panic");
-            }
-        }
     }
 }
 
 fn work(shared: &Shared) {
-    while let Some(job) = shared.next() {
+    while let Some((tenant, job)) = shared.next() {
         // A panic is a defect of ours; it costs the job that met it, never the thread. What the job
         // had captured is dropped by the unwinding, so nothing half-changed stays reachable.
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
-            tracing::error!("a job panicked on a worker");
+            tracing::error!(tenant, "a job panicked on a worker");
+        }
+        if shared.lock().end(tenant) {
+            shared.wake.notify_one();
         }
     }
 }
@@ -212,10 +242,15 @@ mod tests {
     const STACK: usize = 256 * 1024;
 
     fn pool(threads: usize, max_queued: usize) -> WorkerPool {
-        WorkerPool::start("test", threads, STACK, max_queued).unwrap()
+        pool_with_share(threads, threads, max_queued)
     }
 
-    /// Occupies the pool's only thread until the returned sender is dropped or used.
+    fn pool_with_share(threads: usize, threads_of_tenant: usize, max_queued: usize) -> WorkerPool {
+        let size = PoolSize { threads, threads_of_tenant, stack_bytes: STACK, max_queued };
+        WorkerPool::start("test", size).unwrap()
+    }
+
+    /// Occupies a thread of the pool until the returned sender is dropped or used.
     async fn block(pool: &WorkerPool) -> std::sync::mpsc::Sender<()> {
         let (release, wait) = std::sync::mpsc::channel::<()>();
         let (started, running) = oneshot::channel();
@@ -256,6 +291,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_tenant_never_holds_more_than_its_share_of_the_threads() {
+        let pool = pool_with_share(3, 2, 10);
+        let (first, second) = (block(&pool).await, block(&pool).await);
+        let (started, running) = oneshot::channel();
+        pool.submit("blocker", move || started.send(()).unwrap()).unwrap();
+        assert_eq!(pool.run("other", || 1).await, Ok(1), "one thread is left for others");
+        assert_eq!(pool.queued(), 1, "the third job waits for a place of its tenant");
+        drop(first);
+        running.await.unwrap();
+        drop(second);
+        assert_eq!(pool.run("blocker", || 2).await, Ok(2));
+    }
+
+    #[tokio::test]
+    async fn tenants_are_forgotten_when_they_have_no_jobs() {
+        let pool = pool(2, 10);
+        for tenant in ["a", "b", "c"] {
+            pool.run(tenant, || ()).await.unwrap();
+        }
+        while !pool.shared.lock().tenants.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
     async fn the_queue_is_bounded() {
         let pool = pool(1, 2);
         let release = block(&pool).await;
@@ -276,9 +336,8 @@ mod tests {
         let release = block(&pool).await;
         let (sender, receiver) = oneshot::channel::<()>();
         pool.submit("a", move || sender.send(()).unwrap()).unwrap();
-        let dropper = thread::spawn(move || drop(pool));
+        drop(pool);
         assert!(receiver.await.is_err(), "the waiting job was dropped");
         drop(release);
-        dropper.join().unwrap();
     }
 }

@@ -190,3 +190,142 @@ impl InputDecoder {
 fn not_arrow(reason: impl std::fmt::Display) -> InputError {
     InputError::NotArrow { reason: reason.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{DictionaryArray, Int32Array, StringArray};
+    use arrow::datatypes::{DataType, Field, Int32Type};
+    use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
+    use arrow_flight::SchemaAsIpc;
+
+    const LIMITS: InputLimits = InputLimits { batch_rows: 1000, dictionary_bytes: 4096 };
+
+    fn decoder() -> InputDecoder {
+        InputDecoder::new(LIMITS, false)
+    }
+
+    fn batch(rows: i32) -> RecordBatch {
+        let words: DictionaryArray<Int32Type> =
+            ["a", "b", "a"].into_iter().cycle().take(rows as usize).collect();
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("numbers", Arc::new(Int32Array::from_iter_values(0..rows))),
+            ("text", Arc::new(StringArray::from_iter_values((0..rows).map(|row| row.to_string())))),
+            ("words", Arc::new(words)),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    /// Schema, dictionary, batch.
+    fn messages(batch: &RecordBatch) -> Vec<FlightData> {
+        let (options, mut tracker) = (IpcWriteOptions::default(), DictionaryTracker::new(false));
+        let generator = IpcDataGenerator::default();
+        let schema =
+            generator.schema_to_bytes_with_dictionary_tracker(batch.schema_ref(), &mut tracker, &options);
+        let (dictionaries, batch) =
+            generator.encode(&batch, &mut tracker, &options, &mut IpcWriteContext::default()).unwrap();
+        [schema].into_iter().chain(dictionaries).chain([batch]).map(FlightData::from).collect()
+    }
+
+    fn decode_all(
+        decoder: &mut InputDecoder,
+        messages: &[FlightData],
+    ) -> Result<Vec<RecordBatch>, InputError> {
+        let mut batches = Vec::new();
+        for message in messages {
+            batches.extend(decoder.decode(message)?);
+        }
+        Ok(batches)
+    }
+
+    #[test]
+    fn batches_come_back() {
+        let sent = batch(5);
+        assert_eq!(decode_all(&mut decoder(), &messages(&sent)).unwrap(), [sent]);
+    }
+
+    #[test]
+    fn the_order_of_messages_matters() {
+        let messages = messages(&batch(5));
+        for late in &messages[1..] {
+            assert!(matches!(decoder().decode(late), Err(InputError::NoSchema)));
+        }
+        let mut decoder = decoder();
+        decode_all(&mut decoder, &messages).unwrap();
+        decoder.decode(&messages[0]).expect("the same schema again");
+        let other = Schema::new(vec![Field::new("x", DataType::Int8, true)]);
+        let other = FlightData::from(SchemaAsIpc::new(&other, &IpcWriteOptions::default()));
+        assert!(matches!(decoder.decode(&other), Err(InputError::SchemaChanged)));
+    }
+
+    #[test]
+    fn rows_and_dictionaries_are_bounded() {
+        let refused = decode_all(&mut decoder(), &messages(&batch(1001)));
+        assert!(matches!(refused, Err(InputError::Rows { limit: 1000, requested: 1001 })));
+
+        let messages = messages(&batch(5));
+        let mut decoder = decoder();
+        decoder.decode(&messages[0]).unwrap();
+        let flood = (0..1000).try_for_each(|_| decoder.decode(&messages[1]).map(drop));
+        assert!(matches!(flood, Err(InputError::Dictionaries { limit: 4096, .. })));
+    }
+
+    #[test]
+    fn without_parameters_only_rows_count() {
+        let mut decoder = InputDecoder::new(LIMITS, true);
+        let batches = decode_all(&mut decoder, &messages(&batch(5))).unwrap();
+        assert_eq!((batches[0].num_rows(), batches[0].num_columns()), (5, 0));
+    }
+
+    #[test]
+    fn bodies_without_metadata_and_huge_metadata_are_refused() {
+        let body = FlightData::new().with_data_body(vec![1]);
+        assert!(matches!(decoder().decode(&body), Err(InputError::NotArrow { .. })));
+        let header = FlightData::new().with_data_header(vec![0; MAX_METADATA_BYTES + 1]);
+        assert!(matches!(decoder().decode(&header), Err(InputError::Metadata { .. })));
+        assert!(decoder().decode(&FlightData::new()).unwrap().is_none(), "a bare descriptor");
+    }
+
+    /// No byte of a message, changed to anything, may do more than cause an error: whatever comes
+    /// out is a valid batch of the size that was allowed.
+    #[test]
+    fn changed_bytes_never_get_further_than_an_error() {
+        let messages = messages(&batch(7));
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |bound: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % bound as u64) as usize
+        };
+        let (mut refused, mut accepted) = (0, 0);
+        for _ in 0..20_000 {
+            let mut changed = messages.clone();
+            let message = &mut changed[random(3)];
+            let in_header = message.data_body.is_empty() || random(2) == 0;
+            let part = if in_header { &mut message.data_header } else { &mut message.data_body };
+            let mut bytes = part.to_vec();
+            for _ in 0..=random(3) {
+                let at = random(bytes.len());
+                bytes[at] = [0, 1, 0x7f, 0x80, 0xff, random(256) as u8][random(6)];
+            }
+            if random(10) == 0 {
+                bytes.truncate(random(bytes.len()));
+            }
+            *part = bytes.into();
+            match decode_all(&mut decoder(), &changed) {
+                Err(_) => refused += 1,
+                Ok(batches) => {
+                    accepted += 1;
+                    for batch in batches {
+                        assert!(batch.num_rows() <= LIMITS.batch_rows);
+                        for column in batch.columns() {
+                            column.to_data().validate_full().unwrap();
+                        }
+                    }
+                }
+            }
+        }
+        assert!(refused > 1000 && accepted > 1000, "{refused} refused, {accepted} accepted");
+    }
+}

@@ -20,10 +20,16 @@ pub struct Admission {
     all: Arc<Semaphore>,
     places: usize,
     places_of_tenant: usize,
-    tenants: Mutex<HashMap<String, Weak<Semaphore>>>,
-    waiting: AtomicUsize,
+    tenants: Mutex<HashMap<String, Weak<TenantPlaces>>>,
     max_waiting: usize,
     wait: Duration,
+}
+
+/// The places of one tenant.
+#[derive(Debug)]
+struct TenantPlaces {
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
 }
 
 /// One place; dropping it gives it back.
@@ -31,6 +37,8 @@ pub struct Admission {
 pub(super) struct Permit {
     _all: OwnedSemaphorePermit,
     _tenant: OwnedSemaphorePermit,
+    /// Keeps the tenant's places known while one of them is held.
+    _places: Arc<TenantPlaces>,
 }
 
 /// Counts an exchange as waiting while it lives.
@@ -51,30 +59,30 @@ impl Admission {
             places,
             places_of_tenant: config.tenants.max_concurrent_exchanges.get(),
             tenants: Mutex::default(),
-            waiting: AtomicUsize::new(0),
-            max_waiting: config.server.max_waiting_exchanges,
+            max_waiting: config.tenants.max_waiting_exchanges,
             wait: Duration::from_secs(config.server.exchange_wait_s),
         }
     }
 
     /// Waits for a place for an exchange of `tenant`.
     pub(super) async fn enter(&self, tenant: &str) -> Result<Permit, AdmissionError> {
-        let of_tenant = self.semaphore_of(tenant);
+        let of_tenant = self.places_of(tenant);
+        let permit = |tenant, all| Permit { _all: all, _tenant: tenant, _places: Arc::clone(&of_tenant) };
         if let (Ok(tenant), Ok(all)) =
-            (Arc::clone(&of_tenant).try_acquire_owned(), Arc::clone(&self.all).try_acquire_owned())
+            (Arc::clone(&of_tenant.places).try_acquire_owned(), Arc::clone(&self.all).try_acquire_owned())
         {
-            return Ok(Permit { _all: all, _tenant: tenant });
+            return Ok(permit(tenant, all));
         }
 
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if of_tenant.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
+            of_tenant.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(AdmissionError::TooManyWaiting { limit: self.max_waiting });
         }
-        let _waiting = Waiting(&self.waiting);
+        let _waiting = Waiting(&of_tenant.waiting);
         let acquired = tokio::time::timeout(self.wait, async {
-            let tenant = of_tenant.acquire_owned().await?;
+            let tenant = Arc::clone(&of_tenant.places).acquire_owned().await?;
             let all = Arc::clone(&self.all).acquire_owned().await?;
-            Ok::<_, tokio::sync::AcquireError>(Permit { _all: all, _tenant: tenant })
+            Ok::<_, tokio::sync::AcquireError>(permit(tenant, all))
         });
         match acquired.await {
             Ok(Ok(permit)) => Ok(permit),
@@ -87,16 +95,17 @@ impl Admission {
         }
     }
 
-    /// The tenant's semaphore lives as long as somebody holds or awaits one of its places.
-    fn semaphore_of(&self, tenant: &str) -> Arc<Semaphore> {
+    /// A tenant is known as long as it holds or awaits a place.
+    fn places_of(&self, tenant: &str) -> Arc<TenantPlaces> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(semaphore) = tenants.get(tenant).and_then(Weak::upgrade) {
-            return semaphore;
+        if let Some(places) = tenants.get(tenant).and_then(Weak::upgrade) {
+            return places;
         }
-        tenants.retain(|_, semaphore| semaphore.strong_count() > 0);
-        let semaphore = Arc::new(Semaphore::new(self.places_of_tenant.min(Semaphore::MAX_PERMITS)));
-        tenants.insert(tenant.to_owned(), Arc::downgrade(&semaphore));
-        semaphore
+        tenants.retain(|_, places| places.strong_count() > 0);
+        let places = Arc::new(Semaphore::new(self.places_of_tenant.min(Semaphore::MAX_PERMITS)));
+        let places = Arc::new(TenantPlaces { places, waiting: AtomicUsize::new(0) });
+        tenants.insert(tenant.to_owned(), Arc::downgrade(&places));
+        places
     }
 }
 
@@ -108,7 +117,7 @@ mod tests {
     fn admission(all: usize, of_tenant: usize, waiting: usize, wait_s: u64) -> Admission {
         let mut config = Config::default();
         config.server.max_concurrent_exchanges = NonZeroUsize::new(all).unwrap();
-        config.server.max_waiting_exchanges = waiting;
+        config.tenants.max_waiting_exchanges = waiting;
         config.server.exchange_wait_s = wait_s;
         config.tenants.max_concurrent_exchanges = NonZeroUsize::new(of_tenant).unwrap();
         Admission::new(&config)
@@ -131,8 +140,8 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(50)).await;
             drop(held);
         });
-        assert!(entered.is_ok());
-        assert_eq!(admission.waiting.load(Ordering::Relaxed), 0);
+        let _entered = entered.unwrap();
+        assert_eq!(admission.places_of("b").waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

@@ -169,8 +169,10 @@ pub enum AdmissionError {
         /// Sandboxes of one tenant at the same time.
         limit_of_tenant: usize,
     },
-    /// Too many wait already.
-    #[error("{limit} exchanges wait for a sandbox already (limit server.max_waiting_exchanges)")]
+    /// Too many of the tenant's wait already.
+    #[error(
+        "{limit} exchanges of the tenant wait for a sandbox already (limit tenants.max_waiting_exchanges)"
+    )]
     TooManyWaiting {
         /// Exchanges that may wait.
         limit: usize,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use vivarium_runtime::{BuildError, BuildLimits, CallError, Engine, Image, WORKER_STACK_BYTES};
+use vivarium_runtime::{BuildError, BuildLimits, CallError, Engine, Image};
 
 use super::error::{ImageError, StartError};
 use super::registry::Version;
@@ -57,9 +57,7 @@ struct Shared {
 
 impl Images {
     pub(super) fn start(config: &Config, engine: Engine, store: Arc<Store>) -> Result<Self, StartError> {
-        let threads = config.server.build_workers.get();
-        let builders = WorkerPool::start("build", threads, WORKER_STACK_BYTES, config.server.max_queued_jobs)
-            .map_err(StartError::Thread)?;
+        let builders = WorkerPool::start("build", config.build_pool()).map_err(StartError::Thread)?;
         let shared = Arc::new(Shared {
             engine,
             limits: config.build_limits.clone(),

@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow_flight::decode::FlightRecordBatchStream;
-use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::utils::batches_to_flight_data;
 use arrow_flight::{FlightData, FlightDescriptor};
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use futures::{Stream, TryStreamExt as _};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -145,11 +145,9 @@ impl Function {
         &self,
         batches: Vec<RecordBatch>,
     ) -> impl Stream<Item = FlightData> + Send + use<> {
-        FlightDataEncoderBuilder::new()
-            .with_schema(Arc::new(schema()))
-            .with_flight_descriptor(Some(self.descriptor()))
-            .build(futures::stream::iter(batches.into_iter().map(Ok)))
-            .map(|message| message.unwrap())
+        let mut messages = batches_to_flight_data(&schema(), batches).unwrap();
+        messages[0].flight_descriptor = Some(self.descriptor());
+        futures::stream::iter(messages)
     }
 
     /// Runs some batches and returns the results.
