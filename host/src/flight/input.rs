@@ -223,7 +223,7 @@ mod tests {
         let schema =
             generator.schema_to_bytes_with_dictionary_tracker(batch.schema_ref(), &mut tracker, &options);
         let (dictionaries, batch) =
-            generator.encode(&batch, &mut tracker, &options, &mut IpcWriteContext::default()).unwrap();
+            generator.encode(batch, &mut tracker, &options, &mut IpcWriteContext::default()).unwrap();
         [schema].into_iter().chain(dictionaries).chain([batch]).map(FlightData::from).collect()
     }
 
