@@ -13,37 +13,48 @@
 //!
 //! # Cost model
 //!
+//! A unit is about one WebAssembly operator. Reading locals, constants, `drop` and the boundaries of
+//! blocks are free, as they are in compiled code; `memory.grow` counts as [`MEMORY_GROW_COST`].
+//!
 //! A *region* is a function's body without its loops, or a loop's body without the loops nested
-//! in it. Entering a function charges its region, every iteration of a loop charges the loop's.
-//! A region costs the number of operators that one pass through it executes *on average*, computed
-//! once from the code: a conditional branch is assumed to be taken once in eight times, both arms of
-//! an `if` and all arms of a `br_table` are equally likely. (The plain number of operators would be
-//! useless: the interpreter's dispatch loop has tens of thousands and executes a few dozen of them
-//! for each bytecode.) A region costs at least 1. Reading locals, constants, `drop` and the
-//! boundaries of blocks are free, as they are in compiled code; `memory.grow` counts as
-//! [`MEMORY_GROW_COST`] operators.
+//! in it. A region costs the number of operators that one pass through it executes *on average*,
+//! computed once from the code: a conditional branch is assumed to be taken once in eight times, both
+//! arms of an `if` and all arms of a `br_table` are equally likely. (The plain number of operators
+//! would be useless: the interpreter's dispatch loop has tens of thousands and executes a few dozen
+//! of them for each bytecode.)
 //!
-//! A function without loops and calls and with at most [`LEAF_COST_MAX`] operators is a *leaf*: it
-//! charges nothing itself, its operators are charged to the regions that call it directly. It
-//! cannot recurse, so every cycle of the call graph still passes through a charge. Between two
-//! charges lies a bounded number of operators: at most those of one region and the leaves it calls.
+//! Fuel is taken
 //!
-//! `memory.fill` and `memory.copy` cost one unit for each [`BULK_BYTES_PER_UNIT`] bytes, are
-//! charged before they run, and run in pieces of [`BULK_PIECE_BYTES`], so that a deadline is seen
-//! between pieces. Host calls charge fuel too, see [`crate::wasi`].
+//! - at the head of every loop, for each iteration: the loop's region;
+//! - before some calls outside of loops that are reached by an unlikely branch only: the callee's
+//!   region;
+//! - at the entry of some functions: the function's region.
+//!
+//! All other functions' regions are part of the regions that call them; an indirect call counts as
+//! [`INDIRECT_CALL_COST`] there, because the callee is not known. Which calls and functions are charged
+//! is decided such that as few as possible are, see [`cost::CallGraph::new`]; functions that cost more
+//! than [`HOISTED_COST_MAX`] and those that the host calls always are.
+//!
+//! So every cycle, in the code or in the graph of calls, passes a charge, and a bounded number of
+//! operators lies between two charges.
+//!
+//! `memory.fill` and `memory.copy` cost one unit for each [`BULK_BYTES_PER_UNIT`] bytes, before they
+//! run. Long ones run in pieces of [`BULK_PIECE_BYTES`], so that a deadline is seen between pieces.
+//! Host calls charge fuel too, see [`crate::wasi`].
 //!
 //! The charge depends on the path taken only, so that the same call on the same data burns the same
 //! fuel every time. (Random numbers and the clock are data.)
 
-mod bulk;
 mod cost;
+mod emit;
+mod profile;
 mod rewrite;
 mod survey;
 
 pub(crate) use rewrite::instrument;
 
 /// Goes into the cache key: raise it when the rewritten code changes.
-pub(crate) const INSTRUMENTATION_VERSION: u32 = 1;
+pub(crate) const INSTRUMENTATION_VERSION: u32 = 2;
 
 /// Module and name of the function that the rewritten module imports in addition to its own.
 pub(crate) const REFILL_IMPORT: (&str, &str) = ("vivarium", "refill");
@@ -57,14 +68,20 @@ pub(crate) const GLOBAL_EXPORT_PREFIX: &str = "vivarium.global.";
 /// Export name of what was the module's start function.
 pub(crate) const START_EXPORT: &str = "vivarium.start";
 
-/// A loop-free, call-free function of at most this many operators charges nothing on its own.
-pub(crate) const LEAF_COST_MAX: u32 = 64;
+/// A function that costs more than this on average is charged at its own entry, not by its callers.
+pub(crate) const HOISTED_COST_MAX: u64 = 1000;
+
+/// Charge of an indirect call: an average, because the callee is not known before.
+pub(crate) const INDIRECT_CALL_COST: u32 = 25;
 
 /// Operators that `memory.grow` counts as: it is a call into the host and a system call.
 pub(crate) const MEMORY_GROW_COST: u32 = 100;
 
 /// Bytes that one unit of fuel fills or copies.
 pub(crate) const BULK_BYTES_PER_UNIT: u32 = 4;
+
+/// Up to this length, a bulk operation of constant length is part of its region's cost.
+pub(crate) const CONSTANT_BULK_MAX: u32 = 4096;
 
 /// Bulk memory operations run in pieces of this many bytes.
 pub(crate) const BULK_PIECE_BYTES: u32 = 1 << 20;

@@ -7,8 +7,9 @@ use wasm_encoder::{
 };
 use wasmparser::{BinaryReader, CodeSectionReader, FunctionBody, KnownCustom, Operator, Parser, Payload};
 
-use super::bulk::Injected;
-use super::cost::Charges;
+use super::cost::CallGraph;
+use super::emit::{Bulk, Emitter, Injected};
+use super::profile::constant_length;
 use super::survey::Survey;
 use super::{
     FUEL_EXPORT, GLOBAL_EXPORT_PREFIX, INSTRUMENTATION_VERSION, InstrumentError, Instrumented, REFILL_IMPORT,
@@ -45,6 +46,7 @@ enum Order {
 
 struct Rewriter<'a> {
     survey: &'a Survey,
+    graph: CallGraph<'a>,
     index: IndexShift,
     injected: Injected,
     done: Option<Order>,
@@ -71,6 +73,7 @@ impl<'a> Rewriter<'a> {
         let first = survey.imported_functions + 1 + own;
         Ok(Self {
             survey,
+            graph: CallGraph::new(survey),
             index: IndexShift { imported_functions: survey.imported_functions },
             injected: Injected {
                 refill: survey.imported_functions,
@@ -78,6 +81,7 @@ impl<'a> Rewriter<'a> {
                 out_of_slice: first,
                 memory_fill: first + 1,
                 memory_copy: first + 2,
+                two_numbers: survey.types + 3,
             },
             done: None,
         })
@@ -191,6 +195,7 @@ impl<'a> Rewriter<'a> {
         types.ty().function([ValType::I64], [ValType::I64]);
         types.ty().function([], []);
         types.ty().function([ValType::I32; 3], []);
+        types.ty().function([ValType::I32; 2], []);
         module.section(&types);
         self.done = Some(Order::Type);
     }
@@ -245,7 +250,7 @@ impl<'a> Rewriter<'a> {
         let mut hints = BranchHints::new();
         let first = self.survey.imported_functions + 1;
         for (index, body) in (0_u32..).zip(reader) {
-            let (function, unlikely) = self.function(&body?, index)?;
+            let (function, unlikely) = self.function(&body?, index as usize)?;
             code.function(&function);
             if !unlikely.is_empty() {
                 hints.function_hints(first + index, unlikely);
@@ -263,46 +268,57 @@ impl<'a> Rewriter<'a> {
     fn function(
         &mut self,
         body: &FunctionBody<'_>,
-        index: u32,
+        position: usize,
     ) -> Result<(Function, Vec<BranchHint>), InstrumentError> {
-        let shape = self
-            .survey
-            .function(self.survey.imported_functions + index)
-            .copied()
-            .ok_or(InstrumentError::Missing { what: "function that its code section describes" })?;
-        let charges = Charges::of(body, shape, self.survey)?;
-        let mut function = self.index.new_function_with_parsed_locals(body).map_err(encode_error)?;
-        let mut unlikely = Vec::new();
-        let injected = self.injected;
-        let mut charge = |function: &mut Function, cost: u32| {
-            let branch = injected.charge(function, cost);
-            // Offsets fit: a function body is at most 7.6 MiB in every engine.
-            let branch_func_offset = u32::try_from(branch).unwrap_or(u32::MAX);
-            unlikely.push(BranchHint { branch_func_offset, branch_hint_value: 0 });
-        };
-        if let Some(cost) = charges.entry {
-            charge(&mut function, cost);
+        let missing = || InstrumentError::Missing { what: "function that its code section describes" };
+        let charges = self.graph.charges(position).ok_or_else(missing)?;
+        let mut locals = Vec::new();
+        let mut next_local = *self.survey.parameters.get(position).ok_or_else(missing)?;
+        for group in body.get_locals_reader()? {
+            let (count, ty) = group?;
+            next_local = next_local.saturating_add(count);
+            locals.push((count, self.index.val_type(ty).map_err(encode_error)?));
         }
-        let mut loops = charges.loops.iter();
+        let cache = next_local;
+        let length = next_local.saturating_add(1);
+        locals.extend([(1, ValType::I64), (1, ValType::I32)]);
+        let mut out = Emitter { function: Function::new(locals), injected: self.injected, unlikely: vec![] };
+        if let Some(cost) = charges.entry {
+            out.charge(cost);
+        }
+        let (mut loops, mut calls) = (charges.loops.iter(), charges.calls.iter());
+        let mut constant = None;
         for operator in body.get_operators_reader()? {
             let operator = operator?;
-            let is_loop = matches!(operator, Operator::Loop { .. });
+            let length_known = constant.is_some();
+            constant = constant_length(Some(&operator));
             match operator {
-                Operator::MemoryFill { .. } => {
-                    function.instructions().call(injected.memory_fill);
-                }
-                Operator::MemoryCopy { .. } => {
-                    function.instructions().call(injected.memory_copy);
+                Operator::MemoryFill { .. } if !length_known => out.bulk(length, Bulk::Fill),
+                Operator::MemoryCopy { .. } if !length_known => out.bulk(length, Bulk::Copy),
+                Operator::Loop { .. } => {
+                    let charge = loops.next();
+                    let around = charge.and_then(|charge| charges.loops.get(charge.outer?));
+                    let quiet = charge.is_some_and(|charge| charge.quiet);
+                    if quiet && !around.is_some_and(|around| around.quiet) {
+                        out.load_cache(cache);
+                    }
+                    out.function.instruction(&self.index.instruction(operator).map_err(encode_error)?);
+                    match charge {
+                        Some(charge) if quiet => out.charge_cached(charge.cost, cache),
+                        Some(charge) => out.charge(charge.cost),
+                        None => {}
+                    }
                 }
                 other => {
-                    function.instruction(&self.index.instruction(other).map_err(encode_error)?);
+                    let is_call = matches!(other, Operator::Call { .. } | Operator::CallIndirect { .. });
+                    if is_call && let Some(cost) = calls.next().copied().flatten() {
+                        out.charge(cost);
+                    }
+                    out.function.instruction(&self.index.instruction(other).map_err(encode_error)?);
                 }
             }
-            if is_loop && let Some(cost) = loops.next() {
-                charge(&mut function, *cost);
-            }
         }
-        Ok((function, unlikely))
+        Ok((out.function, out.unlikely))
     }
 }
 

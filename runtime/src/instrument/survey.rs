@@ -1,10 +1,11 @@
-//! First pass over a module: what it contains, and what each function costs.
+//! First pass over a module: what it contains, and what each function does.
 
 use wasmparser::{
-    DataKind, ExternalKind, FunctionBody, GlobalType, Operator, Parser, Payload, TypeRef, ValType,
+    CompositeInnerType, DataKind, ElementItems, ExternalKind, FuncType, GlobalType, Operator, Parser,
+    Payload, TypeRef, ValType,
 };
 
-use super::cost::{FunctionShape, is_state_outside_memory};
+use super::profile::FunctionProfile;
 use super::{ALLOWED_IMPORTS, DataSegment, InstrumentError};
 
 /// What the rewrite needs to know before it can emit the first section.
@@ -16,8 +17,14 @@ pub(super) struct Survey {
     pub(super) imported_functions: u32,
     /// The module's own globals.
     pub(super) globals: Vec<GlobalType>,
-    /// Shapes of the module's own functions, in order.
-    pub(super) functions: Vec<FunctionShape>,
+    /// The module's own functions, in order.
+    pub(super) functions: Vec<FunctionProfile>,
+    /// Number of parameters of each of them.
+    pub(super) parameters: Vec<u32>,
+    /// Functions that the host can call.
+    pub(super) exported: Vec<u32>,
+    /// Functions that an indirect call can reach.
+    pub(super) in_table: Vec<u32>,
     /// Start function, if there is one.
     pub(super) start: Option<u32>,
     /// Content of the active data segments.
@@ -29,6 +36,8 @@ impl Survey {
     pub(super) fn read(wasm: &[u8]) -> Result<Self, InstrumentError> {
         let mut survey = Self::default();
         let mut memories = 0;
+        // Number of parameters of each type; 0 for what is not a function.
+        let mut arities: Vec<u32> = Vec::new();
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
                 Payload::Version { encoding: wasmparser::Encoding::Component, .. } => {
@@ -36,14 +45,27 @@ impl Survey {
                 }
                 Payload::TypeSection(section) => {
                     for group in section {
-                        survey.types += u32::try_from(group?.types().len())
-                            .map_err(|_| InstrumentError::Unsupported { what: "so many types" })?;
+                        for ty in group?.types() {
+                            arities.push(match &ty.composite_type.inner {
+                                CompositeInnerType::Func(function) => arity(function)?,
+                                _ => 0,
+                            });
+                        }
                     }
+                    survey.types = u32::try_from(arities.len())
+                        .map_err(|_| InstrumentError::Unsupported { what: "so many types" })?;
                 }
                 Payload::ImportSection(section) => {
                     for import in section.into_imports() {
                         let import = import?;
                         survey.check_import(import.module, import.name, import.ty)?;
+                    }
+                }
+                Payload::FunctionSection(section) => {
+                    for ty in section {
+                        let arity = usize::try_from(ty?).ok().and_then(|ty| arities.get(ty));
+                        let missing = InstrumentError::Missing { what: "type that a function names" };
+                        survey.parameters.push(*arity.ok_or(missing)?);
                     }
                 }
                 Payload::MemorySection(section) => {
@@ -77,9 +99,18 @@ impl Survey {
                         if export.name.starts_with("vivarium.") {
                             return Err(InstrumentError::ReservedName { name: export.name.to_owned() });
                         }
-                        if export.kind == ExternalKind::Tag {
-                            return Err(InstrumentError::Unsupported { what: "exceptions" });
+                        match export.kind {
+                            ExternalKind::Func => survey.exported.push(export.index),
+                            ExternalKind::Tag => {
+                                return Err(InstrumentError::Unsupported { what: "exceptions" });
+                            }
+                            _ => {}
                         }
+                    }
+                }
+                Payload::ElementSection(section) => {
+                    for element in section {
+                        survey.in_table.extend(element_functions(element?.items)?);
                     }
                 }
                 Payload::StartSection { func, .. } => survey.start = Some(func),
@@ -89,8 +120,7 @@ impl Survey {
                     }
                 }
                 Payload::CodeSectionEntry(body) => {
-                    let shape = read_function(&body)?;
-                    survey.functions.push(shape);
+                    survey.functions.push(FunctionProfile::read(&body)?);
                 }
                 _ => {}
             }
@@ -109,30 +139,37 @@ impl Survey {
         self.imported_functions += 1;
         Ok(())
     }
+}
 
-    /// The shape of the function with this index, if the module defines it.
-    pub(super) fn function(&self, index: u32) -> Option<&FunctionShape> {
-        let own = index.checked_sub(self.imported_functions)?;
-        self.functions.get(usize::try_from(own).ok()?)
-    }
+fn arity(function: &FuncType) -> Result<u32, InstrumentError> {
+    u32::try_from(function.params().len())
+        .map_err(|_| InstrumentError::Unsupported { what: "so many parameters" })
 }
 
 fn is_number(ty: ValType) -> bool {
     matches!(ty, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64)
 }
 
-fn read_function(body: &FunctionBody<'_>) -> Result<FunctionShape, InstrumentError> {
-    let mut shape = FunctionShape::default();
-    for operator in body.get_operators_reader()? {
-        let operator = operator?;
-        if is_state_outside_memory(&operator) {
-            return Err(InstrumentError::Unsupported {
-                what: "instructions that change tables or segments, or shared memory",
-            });
+/// The functions of an element segment.
+fn element_functions(items: ElementItems<'_>) -> Result<Vec<u32>, InstrumentError> {
+    let mut functions = Vec::new();
+    match items {
+        ElementItems::Functions(section) => {
+            for function in section {
+                functions.push(function?);
+            }
         }
-        shape.add(&operator);
+        ElementItems::Expressions(_, section) => {
+            for expression in section {
+                for operator in expression?.get_operators_reader() {
+                    if let Operator::RefFunc { function_index } = operator? {
+                        functions.push(function_index);
+                    }
+                }
+            }
+        }
     }
-    Ok(shape)
+    Ok(functions)
 }
 
 fn active_segment(segment: &wasmparser::Data<'_>) -> Result<DataSegment, InstrumentError> {
