@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use crate::call::CallError;
 use crate::capabilities::{Capabilities, Clock};
 use crate::codec::{Reader, StoredMemory, runs_where};
@@ -156,18 +154,14 @@ fn page(memory: &[u8], start: usize) -> &[u8] {
 }
 
 impl Base {
-    /// Makes a base image of its stored form.
-    pub(crate) fn load(bytes: &[u8]) -> Result<Self, BaseError> {
+    /// Makes a base image of its stored form, whose SHA-256 is `digest`.
+    pub(crate) fn load(bytes: &[u8], digest: [u8; 32]) -> Result<Self, BaseError> {
         let mut reader = Reader(bytes);
         let stored = StoredMemory::read(&mut reader).ok_or(BaseError::Malformed)?;
         if !reader.is_empty() {
             return Err(BaseError::Malformed);
         }
         let runs = stored.pages.iter().map(|(run, content)| (run.start, *content));
-        Ok(Self {
-            snapshot: Snapshot::new(stored.len, runs)?,
-            globals: stored.globals,
-            digest: Sha256::digest(bytes).into(),
-        })
+        Ok(Self { snapshot: Snapshot::new(stored.len, runs)?, globals: stored.globals, digest })
     }
 }

@@ -57,6 +57,12 @@ impl Entry {
     pub(crate) fn content(&self) -> &[u8] {
         self.0.get(HEADER_BYTES..).unwrap_or_default()
     }
+
+    /// SHA-256 of the content.
+    pub(crate) fn digest(&self) -> [u8; DIGEST_BYTES] {
+        let digest = self.0.get(MAGIC.len()..HEADER_BYTES);
+        digest.and_then(|digest| digest.try_into().ok()).unwrap_or_default()
+    }
 }
 
 /// While it lives, no other process builds entries in the same directory.

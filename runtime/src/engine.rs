@@ -292,7 +292,7 @@ impl<'a> Setup<'a> {
             };
             Ok(base::build(module, &setup.pool, &data)?)
         })?;
-        Ok(Base::load(content.bytes())?)
+        Ok(Base::load(content.bytes(), content.digest())?)
     }
 
     fn finish(
@@ -340,6 +340,13 @@ impl Content {
         match self {
             Self::Fresh(bytes) => bytes,
             Self::Cached(entry) => entry.content(),
+        }
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        match self {
+            Self::Fresh(bytes) => Sha256::digest(bytes).into(),
+            Self::Cached(entry) => entry.digest(),
         }
     }
 }

@@ -9,6 +9,7 @@
 mod backing;
 mod creator;
 mod host_bytes;
+mod mappings;
 mod pagemap;
 mod pool;
 mod region;

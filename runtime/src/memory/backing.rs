@@ -7,9 +7,12 @@ use super::host_bytes::SealedFile;
 use super::pool::RegionPool;
 use super::{MEMORY_MAX, MemoryError, PAGE};
 
-/// Every mapping of a region counts against the kernel's limit on mappings, so that the pages of
-/// an image are joined into at most this many runs.
-const RUNS_MAX: usize = 16;
+/// The pages of an image are joined into about this many runs, because every run costs a mapping; the
+/// unchanged pages between them are stored again.
+const RUNS_FEW: usize = 16;
+
+/// More runs, up to this many, are made where fewer would store more unchanged than changed pages.
+const RUNS_MAX: usize = 64;
 
 /// A complete linear memory, shared by all images that were built on it.
 #[derive(Debug)]
@@ -97,7 +100,7 @@ impl Backing {
             return Err(MemoryError::Malformed { reason: "the image's memory has an impossible size" });
         }
         check_order(len, pages)?;
-        let runs = plan_runs(&pages.iter().map(|(run, _)| *run).collect::<Vec<_>>(), RUNS_MAX);
+        let runs = plan(&pages.iter().map(|(run, _)| *run).collect::<Vec<_>>());
         let overlay = if runs.is_empty() { None } else { Some(Self::overlay(&base, &runs, pages)?) };
         Ok(Arc::new(Self { id: next_id(), len, base, overlay, pool: Arc::downgrade(pool) }))
     }
@@ -154,6 +157,11 @@ impl Backing {
         &self.base
     }
 
+    /// Kernel mappings of a region that maps all of this: each run splits what lies below it.
+    pub(super) fn mappings(&self) -> usize {
+        3 + 2 * self.overlay.as_ref().map_or(0, |overlay| overlay.runs.len())
+    }
+
     pub(super) fn overlay_layer(&self) -> Option<&Overlay> {
         self.overlay.as_ref()
     }
@@ -179,6 +187,19 @@ impl Drop for Backing {
         if let Some(pool) = self.pool.upgrade() {
             pool.forget(self.id);
         }
+    }
+}
+
+/// Joins the changed pages of an image into the runs that are mapped.
+fn plan(pages: &[PageRun]) -> Vec<PageRun> {
+    let bytes = |runs: &[PageRun]| runs.iter().map(|run| run.len).sum::<usize>();
+    let mut most = RUNS_FEW;
+    loop {
+        let runs = plan_runs(pages, most);
+        if most >= RUNS_MAX || bytes(&runs) <= 2 * bytes(pages) {
+            return runs;
+        }
+        most *= 2;
     }
 }
 
@@ -246,6 +267,16 @@ mod tests {
         assert_eq!(plan_runs(&pages, 1), [run(0, 101)]);
         assert_eq!(plan_runs(&pages, 5), pages);
         assert!(plan_runs(&[], 16).is_empty());
+    }
+
+    #[test]
+    fn more_runs_are_made_to_store_less() {
+        let scattered: Vec<PageRun> = (0..40).map(|at| run(at * 100, 1)).collect();
+        assert_eq!(plan(&scattered).len(), 40);
+        let close: Vec<PageRun> = (0..40).map(|at| run(at * 2, 1)).collect();
+        assert_eq!(plan(&close).len(), 1);
+        let many: Vec<PageRun> = (0..1000).map(|at| run(at * at, 1)).collect();
+        assert!(plan(&many).len() <= RUNS_MAX);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::backing::Backing;
+use super::mappings::MappingBudget;
 use super::pagemap::Pagemap;
 use super::region::Region;
 use super::{MemoryError, PAGE};
@@ -17,6 +18,7 @@ pub(crate) struct RegionPool {
     idle: Mutex<Idle>,
     limit: usize,
     pagemap: Option<Pagemap>,
+    mappings: Arc<MappingBudget>,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +58,12 @@ impl RegionPool {
         if kernel != PAGE {
             return Err(MemoryError::PageSize { kernel });
         }
-        Ok(Arc::new(Self { idle: Mutex::default(), limit, pagemap: Pagemap::open() }))
+        Ok(Arc::new(Self {
+            idle: Mutex::default(),
+            limit,
+            pagemap: Pagemap::open(),
+            mappings: MappingBudget::of_kernel(),
+        }))
     }
 
     /// How written-to pages are found, where the kernel can tell.
@@ -92,21 +99,21 @@ impl RegionPool {
         }
         idle.live += 1;
         drop(idle);
-        let prepared = Self::prepare(region, backing);
+        let prepared = self.prepare(region, backing);
         if prepared.is_err() {
             self.lock().live -= 1;
         }
         prepared
     }
 
-    fn prepare(region: Option<Region>, backing: Option<&Backing>) -> Result<Region, MemoryError> {
+    fn prepare(&self, region: Option<Region>, backing: Option<&Backing>) -> Result<Region, MemoryError> {
         let mut region = match region {
             Some(region) => region,
             None => Region::reserve()?,
         };
         region.blank()?;
         if let Some(backing) = backing {
-            region.bind(backing)?;
+            region.bind(backing, self.mappings.take(backing.mappings()))?;
         }
         Ok(region)
     }

@@ -8,8 +8,9 @@ use rustix::mm::{
 };
 
 use super::backing::Backing;
+use super::mappings::MappingShare;
 use super::pagemap::Pagemap;
-use super::{GUARD, MemoryError, PAGE, RESERVATION};
+use super::{GUARD, MemoryError, PAGE, PageRun, RESERVATION};
 
 const TOTAL: usize = RESERVATION + GUARD;
 
@@ -21,9 +22,18 @@ const KEPT_BYTES_MAX: usize = 128 * PAGE;
 #[derive(Debug)]
 pub(super) struct Region {
     base: NonNull<u8>,
-    /// Number of the backing whose pages are mapped, and their size.
-    bound: Option<(u64, usize)>,
+    bound: Option<Bound>,
     accessible: usize,
+}
+
+/// What a region maps.
+#[derive(Debug)]
+struct Bound {
+    /// Number of the backing.
+    id: u64,
+    /// The mappings that its runs take; `None` if the runs were copied instead.
+    _mappings: Option<MappingShare>,
+    copied: bool,
 }
 
 // SAFETY: a region is an exclusively owned range of address space; nothing in it belongs to a
@@ -56,7 +66,7 @@ impl Region {
 
     /// Number of the backing that is mapped.
     pub(super) fn bound_to(&self) -> Option<u64> {
-        self.bound.map(|(id, _)| id)
+        self.bound.as_ref().map(|bound| bound.id)
     }
 
     /// Whether any of it is accessible.
@@ -70,19 +80,25 @@ impl Region {
         unsafe { self.base.as_ptr().add(offset) }.cast()
     }
 
-    /// Maps `backing` over the front of a blank region.
-    pub(super) fn bind(&mut self, backing: &Backing) -> Result<(), MemoryError> {
+    /// Maps `backing` over the front of a blank region. Without a share of the process's mappings its
+    /// pages are copied over the base instead, which costs memory.
+    pub(super) fn bind(&mut self, backing: &Backing, share: Option<MappingShare>) -> Result<(), MemoryError> {
         debug_assert!(self.is_blank());
         let base = backing.base().file();
         self.map_file(0, base.bytes().len(), base.file(), 0)?;
         self.accessible = base.bytes().len();
         self.make_accessible(backing.len())?;
-        if let Some(overlay) = backing.overlay_layer() {
-            for run in &overlay.runs {
-                self.map_file(run.at.start, run.at.len, overlay.content.file(), run.file_offset)?;
+        let runs = backing.overlay_layer().map_or(&[][..], |overlay| overlay.runs.as_slice());
+        for run in runs {
+            match (&share, backing.overlay_layer()) {
+                (Some(_), Some(overlay)) => {
+                    self.map_file(run.at.start, run.at.len, overlay.content.file(), run.file_offset)?;
+                }
+                _ => self.restore(backing, run.at),
             }
         }
-        self.bound = Some((backing.id(), backing.len()));
+        let copied = share.is_none() && !runs.is_empty();
+        self.bound = Some(Bound { id: backing.id(), _mappings: share, copied });
         Ok(())
     }
 
@@ -146,7 +162,8 @@ impl Region {
         self.drop_from(0)
     }
 
-    /// Brings the region back to the state right after [`Region::bind`] with `backing`.
+    /// Brings the region back to the state right after [`Region::bind`] with `backing`, or makes it
+    /// blank.
     ///
     /// With `keep_warm`, pages that were written to get the image's content copied back if they
     /// are few, which also spares the next fork their page faults; otherwise they are discarded.
@@ -165,13 +182,14 @@ impl Region {
                 return Ok(false);
             }
             if keep_warm && bytes <= KEPT_BYTES_MAX {
-                for run in written {
-                    for start in (run.start..run.start + run.len).step_by(PAGE) {
-                        self.restore_page(backing, start);
-                    }
-                }
+                written.into_iter().for_each(|run| self.restore(backing, run));
                 return Ok(true);
             }
+        }
+        if self.bound.as_ref().is_some_and(|bound| bound.copied) {
+            // Discarding would lose the copied pages.
+            self.blank()?;
+            return Ok(false);
         }
         // SAFETY: the range lies inside this region and no memory uses it; private pages are
         // dropped, the next access finds the file's or a zero page again.
@@ -180,16 +198,19 @@ impl Region {
         Ok(false)
     }
 
-    fn restore_page(&mut self, backing: &Backing, start: usize) {
-        debug_assert!(start + PAGE <= self.accessible);
-        let dest = self.at(start).cast::<u8>();
-        match backing.page(start) {
-            // SAFETY: `dest` is a writable page of this region (it lies below `accessible`), which
-            // no one else uses during a reset; the source is one page of a separate read-only
-            // mapping.
-            Some(page) => unsafe { std::ptr::copy_nonoverlapping(page.as_ptr(), dest, PAGE) },
-            // SAFETY: as above, without a source.
-            None => unsafe { std::ptr::write_bytes(dest, 0, PAGE) },
+    /// Copies the image's content over a run of pages.
+    fn restore(&mut self, backing: &Backing, run: PageRun) {
+        for start in (run.start..run.start + run.len).step_by(PAGE) {
+            debug_assert!(start + PAGE <= self.accessible);
+            let dest = self.at(start).cast::<u8>();
+            match backing.page(start) {
+                // SAFETY: `dest` is a writable page of this region (it lies below `accessible`), which
+                // no one else uses while it is prepared or reset; the source is one page of a separate
+                // read-only mapping.
+                Some(page) => unsafe { std::ptr::copy_nonoverlapping(page.as_ptr(), dest, PAGE) },
+                // SAFETY: as above, without a source.
+                None => unsafe { std::ptr::write_bytes(dest, 0, PAGE) },
+            }
         }
     }
 }
@@ -201,5 +222,75 @@ impl Drop for Region {
         if let Err(errno) = unmapped {
             tracing::error!(%errno, "a memory region could not be unmapped");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{RegionPool, Snapshot};
+    use super::*;
+    use crate::memory::mappings::MappingBudget;
+
+    const PAGES: usize = 64;
+
+    /// An image of 64 pages over a base of 32; each page's bytes tell which it is.
+    fn image() -> std::sync::Arc<Backing> {
+        let pool = RegionPool::new(1).unwrap();
+        let base: Vec<u8> = (0..PAGES / 2).flat_map(|page| [page as u8 + 1; PAGE]).collect();
+        let base = Snapshot::new(base.len(), [(0, base.as_slice())]).unwrap();
+        let changed = vec![200_u8; 2 * PAGE];
+        let run = |page: usize| (PageRun { start: page * PAGE, len: 2 * PAGE }, changed.as_slice());
+        Backing::with_pages(base, &pool, PAGES * PAGE, &[run(3), run(31), run(50)]).unwrap()
+    }
+
+    fn bytes(region: &mut Region) -> &mut [u8] {
+        // SAFETY: `[0, accessible)` is mapped, and the test has the only reference to it.
+        unsafe { std::slice::from_raw_parts_mut(region.base(), region.accessible) }
+    }
+
+    fn expected(image: &Backing) -> Vec<u8> {
+        let page = |page: usize| image.page(page * PAGE).unwrap_or(&[0; PAGE]).to_vec();
+        (0..PAGES).flat_map(page).collect()
+    }
+
+    #[test]
+    fn a_reset_region_is_the_image_again() {
+        let image = image();
+        let pagemap = Pagemap::open();
+        for (mapped, scan, warm) in
+            [(true, true, true), (true, true, false), (true, false, true), (false, true, true)]
+        {
+            let share = || MappingBudget::of_kernel().take(image.mappings()).filter(|_| mapped);
+            let mut region = Region::reserve().unwrap();
+            region.bind(&image, share()).unwrap();
+            assert_eq!(bytes(&mut region), expected(&image));
+            for _ in 0..3 {
+                region.make_accessible((PAGES + 16) * PAGE).unwrap();
+                for page in (0..PAGES + 16).step_by(5) {
+                    bytes(&mut region)[page * PAGE + 7] = 99;
+                }
+                let kept = region.reset(&image, pagemap.as_ref().filter(|_| scan), warm).unwrap();
+                assert_eq!(kept, scan && warm && pagemap.is_some());
+                if region.is_blank() {
+                    region.bind(&image, share()).unwrap();
+                }
+                assert_eq!(bytes(&mut region), expected(&image));
+                region.make_accessible((PAGES + 16) * PAGE).unwrap();
+                assert!(bytes(&mut region)[PAGES * PAGE..].iter().all(|byte| *byte == 0));
+                region.reset(&image, pagemap.as_ref().filter(|_| scan), warm).unwrap();
+                if region.is_blank() {
+                    region.bind(&image, share()).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn copied_pages_are_not_discarded_silently() {
+        let image = image();
+        let mut region = Region::reserve().unwrap();
+        region.bind(&image, None).unwrap();
+        assert!(!region.reset(&image, None, true).unwrap());
+        assert!(region.is_blank() && region.bound_to().is_none());
     }
 }
