@@ -3,7 +3,6 @@
 //! `cargo run --release -p vivarium-runtime --example measure`
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn measure() -> Result<(), Box<dyn Error>> {
-    let dir = PathBuf::from(std::env::temp_dir()).join(format!("vivarium-measure-{}", std::process::id()));
+    let dir = std::env::temp_dir().join(format!("vivarium-measure-{}", std::process::id()));
     let config = EngineConfig { cache_dir: Some(dir.clone()), ..EngineConfig::default() };
     let cold = time(|| Engine::new(config.clone()));
     println!("engine, cold cache      {:>10.1?}", cold.0);

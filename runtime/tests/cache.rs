@@ -1,5 +1,7 @@
 //! The cache of compiled code and base image.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod common;
 
 use std::fs;

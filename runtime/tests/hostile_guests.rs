@@ -1,6 +1,8 @@
 //! Guests that lie. Each stands for an interpreter whose memory a tenant has corrupted: the host
 //! must answer with a typed error, poison the instance, and serve the next one correctly.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod common;
 
 use common::wat_guest::WatGuest;

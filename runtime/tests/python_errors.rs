@@ -1,5 +1,7 @@
 //! Errors that users see: kind, message, file and line, row.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod common;
 
 use common::{engine, fork, int64_batch, int64_image, int64_spec, int64_values, run_under};

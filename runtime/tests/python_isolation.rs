@@ -1,5 +1,7 @@
 //! Nothing goes from one instance to another, and forks do not share their luck.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod common;
 
 use std::collections::HashSet;

@@ -1,5 +1,7 @@
 //! Python code against its limits: every attack ends in a typed error, and the next fork works.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod common;
 
 use std::time::{Duration, Instant};
@@ -99,11 +101,13 @@ fn recursion_in_c_never_hurts_the_host() {
     ] {
         let image = int64_image(code);
         let error = run_under(&image, &Limits::default()).unwrap_err();
-        let typed = match &error {
-            CallError::Recursion { .. } | CallError::Memory { .. } | CallError::Abort { .. } => true,
-            CallError::Function(_) => true,
-            _ => false,
-        };
+        let typed = matches!(
+            error,
+            CallError::Recursion { .. }
+                | CallError::Memory { .. }
+                | CallError::Abort { .. }
+                | CallError::Function(_)
+        );
         assert!(typed, "{code}: {error}");
         let mut next = fork(&int64_image("def f(x):\n    return x + 1\n"));
         assert_eq!(int64_values(&next.invoke(&int64_batch([1])).unwrap()), [2]);

@@ -143,9 +143,7 @@ impl<'a> Rewriter<'a> {
             }
             Payload::CodeSectionStart { range, .. } => {
                 self.finish_sections_before(module, Order::Code);
-                let start = usize::try_from(range.start).unwrap_or(usize::MAX);
-                let end = usize::try_from(range.end).unwrap_or(usize::MAX);
-                let bytes = wasm.get(start..end).ok_or(InstrumentError::Missing { what: "code" })?;
+                let bytes = wasm.get(range.clone()).ok_or(InstrumentError::Missing { what: "code" })?;
                 let reader = CodeSectionReader::new(BinaryReader::new(bytes, range.start))?;
                 self.add_code(module, reader)?;
             }
@@ -163,12 +161,10 @@ impl<'a> Rewriter<'a> {
             | Payload::CodeSectionEntry(_)
             | Payload::End(_) => {}
             other => {
-                if let Some((id, range)) = other.as_section() {
-                    let start = usize::try_from(range.start).unwrap_or(usize::MAX);
-                    let end = usize::try_from(range.end).unwrap_or(usize::MAX);
-                    if let Some(data) = wasm.get(start..end) {
-                        module.section(&RawSection { id, data });
-                    }
+                if let Some((id, range)) = other.as_section()
+                    && let Some(data) = wasm.get(range)
+                {
+                    module.section(&RawSection { id, data });
                 }
             }
         }
