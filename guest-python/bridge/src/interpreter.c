@@ -122,6 +122,18 @@ join_interpreter(void)
     return status == 0;
 }
 
+/* Takes what is alive now out of the collector's sight: later collections neither visit it nor write
+ * to its pages, which forks share. */
+static bool
+collect_and_freeze(void)
+{
+    PyObject *collected = PyObject_CallNoArgs(guest.collect);
+    PyObject *frozen = collected ? PyObject_CallNoArgs(guest.freeze) : NULL;
+    Py_XDECREF(collected);
+    Py_XDECREF(frozen);
+    return frozen != NULL;
+}
+
 /* Starts the interpreter and imports what functions are likely to need. 0, or -1 with
  * `vivarium_last_error`. */
 VIVARIUM_EXPORT(vivarium_init)
@@ -148,6 +160,10 @@ vivarium_init(int32_t hash_seed)
         return -1;
     }
     decimal_init();
+    if (!collect_and_freeze()) {
+        failure_from_exception(FAILURE_INTERNAL);
+        return -1;
+    }
     return 0;
 }
 
@@ -158,11 +174,7 @@ vivarium_freeze(void)
 {
     failure_clear();
     guest_flush();
-    PyObject *collected = PyObject_CallNoArgs(guest.collect);
-    PyObject *frozen = collected ? PyObject_CallNoArgs(guest.freeze) : NULL;
-    Py_XDECREF(collected);
-    Py_XDECREF(frozen);
-    if (frozen == NULL) {
+    if (!collect_and_freeze()) {
         failure_from_exception(FAILURE_INTERNAL);
         return -1;
     }
