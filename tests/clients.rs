@@ -1,5 +1,7 @@
 //! The server as its users drive it: provisioned by a generated gRPC stub, called by pyarrow.flight.
 
+#![expect(clippy::expect_used, reason = "a failed expectation is a failed test")]
+
 use vivarium_tests::Server;
 
 /// Limits that a test can wait for.

@@ -1,5 +1,7 @@
 //! The command line as a person uses it.
 
+#![expect(clippy::expect_used, reason = "a failed expectation is a failed test")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

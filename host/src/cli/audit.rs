@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     config: Option<PathBuf>,
 
     /// Where the compiled sandbox is kept between runs
-    /// [default: the configuration's, else $XDG_CACHE_HOME/vivarium or ~/.cache/vivarium]
+    /// [default: the configuration's, else $XDG_CACHE_HOME/vivarium/sandbox or ~/.cache/vivarium/sandbox]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 }

@@ -111,7 +111,7 @@ pub(crate) struct Arguments {
     output_bytes: Option<u64>,
 
     /// Where the compiled sandbox is kept between runs
-    /// [default: $XDG_CACHE_HOME/vivarium or ~/.cache/vivarium]
+    /// [default: $XDG_CACHE_HOME/vivarium/sandbox or ~/.cache/vivarium/sandbox]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 }

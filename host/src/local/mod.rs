@@ -31,5 +31,5 @@ pub use signature::{Signature, SignatureError, bind, choose};
 pub fn default_cache_dir() -> Option<PathBuf> {
     let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = directory("XDG_CACHE_HOME").or_else(|| directory("HOME").map(|home| home.join(".cache")))?;
-    Some(base.join("vivarium"))
+    Some(base.join("vivarium/sandbox"))
 }
