@@ -2,7 +2,7 @@
 //!
 //! Server and client share the machine's cores, as they do for whoever tries it at home.
 
-#![expect(clippy::expect_used, missing_docs, reason = "a benchmark has no callers")]
+#![expect(clippy::expect_used, reason = "a benchmark has no callers")]
 
 use std::sync::Arc;
 

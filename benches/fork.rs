@@ -2,7 +2,7 @@
 //!
 //! The limit is the same interpreter without a fork: the steady call of a live instance.
 
-#![expect(clippy::panic, missing_docs, reason = "a benchmark has no callers")]
+#![expect(clippy::panic, reason = "a benchmark has no callers")]
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! Rows a second through one instance on one core, metering on, beside a copy of the same bytes.
 
-#![expect(clippy::panic, missing_docs, reason = "a benchmark has no callers")]
+#![expect(clippy::panic, reason = "a benchmark has no callers")]
 
 use std::hint::black_box;
 

@@ -102,8 +102,14 @@ def exchange(path, headers, batches, schema, timeout=120):
         except pa.ArrowException:
             pass  # the server ended the call first; the reader has the error
 
+    # gRPC's C++ client aborts when a call that has failed is finished while another thread still
+    # writes to it, so only what does not fit into the windows of the connection has a thread.
     sender = threading.Thread(target=send)
-    sender.start()
+    if sum(batch.nbytes for batch in batches) < 32_768:
+        sender.run()
+        sender = None
+    else:
+        sender.start()
     results, usage = [], None
     try:
         for chunk in reader:
@@ -113,7 +119,8 @@ def exchange(path, headers, batches, schema, timeout=120):
                 usage = json.loads(chunk.app_metadata.to_pybytes())
         return results, usage
     finally:
-        sender.join()
+        if sender is not None:
+            sender.join()
         try:
             writer.close()
         except pa.ArrowException:
