@@ -11,6 +11,7 @@ fuel_per_batch = 1_000_000_000_000
 deadline_ms = 2_000
 memory_bytes = 134_217_728
 [build_limits]
+fuel = 1_000_000_000_000
 deadline_ms = 2_000
 memory_bytes = 134_217_728
 [tenants]
