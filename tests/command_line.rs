@@ -61,7 +61,7 @@ fn run_says_what_is_wrong() {
         (
             "def f(price: int) -> int:\n    return 1 // (price - 20)\n",
             1,
-            &["ZeroDivisionError", "line 2", "10"][..],
+            &["ZeroDivisionError", "line 2", "row 11"][..],
         ),
         ("def f(prise: int) -> int:\n    return 1\n", 2, &["prise", "price"]),
         ("def f(price: int):\n    return 1\n", 2, &["--result"]),

@@ -78,8 +78,8 @@ def reseed():
         generator = reference()
         if generator is None:
             continue
-        # One bit above the random ones: seeds of one length cost the same fuel.
-        _seed_generator(generator, int.from_bytes(urandom(32)) | 1 << 256)
+        # A byte above the random ones: seeds of one length cost the same fuel.
+        _seed_generator(generator, int.from_bytes(b"\1" + urandom(32)))
         try:
             generator.gauss_next = None
         except Exception:
