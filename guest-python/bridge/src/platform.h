@@ -9,6 +9,8 @@
 
 #ifdef __wasm__
 #define VIVARIUM_EXPORT(name) __attribute__((export_name(#name), used))
+/* The interpreter has the changes of toolchain/adjust.py. */
+#define VIVARIUM_ADJUSTED_PYTHON
 #else
 #define VIVARIUM_EXPORT(name) __attribute__((visibility("default")))
 #endif
