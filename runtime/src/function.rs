@@ -1,8 +1,9 @@
 //! What a function is: its code, its signature, its environment.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -18,16 +19,57 @@ pub struct FunctionSpec {
     pub filename: String,
     /// Python source of the module.
     pub code: String,
-    /// Parameters in order. Nullability is part of the signature.
+    /// Parameters in order; for a map function the columns of its input. Nullability is part of the
+    /// signature.
     pub parameters: Vec<Field>,
-    /// Result.
+    /// Result: one value for scalar and aggregate functions, the value of one output row for table
+    /// functions, a struct of the output's columns for map functions.
     pub result: Field,
+    /// What the function is called with, and what it gives back.
+    #[serde(default)]
+    pub kind: FunctionKind,
     /// What happens to rows with a null argument.
     #[serde(default)]
     pub null_handling: NullHandling,
+    /// What happens to rows whose call raises.
+    #[serde(default)]
+    pub on_error: OnError,
     /// Environment variables that the code sees.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+}
+
+/// What a function is called with, and what it gives back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FunctionKind {
+    /// Called with one row, gives one value.
+    #[default]
+    Scalar,
+    /// Called with one column for each parameter, gives a column of as many values.
+    Vectorized,
+    /// Called with one row, gives any number of rows: a generator, an iterable or None.
+    Table,
+    /// Folds the rows of a group into a state, and a state into one value.
+    Aggregate {
+        /// Type of the state, as it travels between instances.
+        state: Field,
+    },
+    /// Called once, with an iterator of batches; gives an iterator of batches.
+    Map,
+}
+
+impl FunctionKind {
+    /// The kind's name, as in declarations.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Vectorized => "vectorized",
+            Self::Table => "table",
+            Self::Aggregate { .. } => "aggregate",
+            Self::Map => "map",
+        }
+    }
 }
 
 /// What happens to rows with a null argument.
@@ -37,8 +79,23 @@ pub enum NullHandling {
     /// The function is called with `None`.
     #[default]
     CallOnNull,
-    /// The function is not called, the result is null.
+    /// The function is not called: the result is null, a table function gives no rows, an aggregate
+    /// does not see the row.
     SkipNull,
+    /// As [`NullHandling::SkipNull`] where an argument is null whose type hint excludes `None` (`int`),
+    /// else as [`NullHandling::CallOnNull`] (no hint, `int | None`).
+    ByAnnotation,
+}
+
+/// What happens to a row of a scalar function whose call raises an ordinary exception.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// The batch fails.
+    #[default]
+    Raise,
+    /// The result is null, and stderr says how many rows failed and why the first did.
+    Null,
 }
 
 /// A spec that cannot be a function, whatever its code does.
@@ -70,15 +127,31 @@ pub enum SpecError {
 }
 
 impl FunctionSpec {
+    /// The columns that the function gives: `row` (int32, the index of the input row) and the result for
+    /// a table function, the result's fields for a map function, else the result alone.
+    pub fn output_schema(&self) -> SchemaRef {
+        let fields: Fields = match (&self.kind, self.result.data_type()) {
+            (FunctionKind::Table, _) => [row_field(), Arc::new(self.result.clone())].into_iter().collect(),
+            (FunctionKind::Map, DataType::Struct(columns)) => columns.clone(),
+            _ => [self.result.clone()].into_iter().collect(),
+        };
+        Arc::new(Schema::new(fields))
+    }
+
     /// Content address: SHA-256 over every field of the spec in a canonical form.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        hash.update(b"vivarium function spec 1\0");
+        hash.update(b"vivarium function spec 2\0");
         for text in [&self.name, &self.handler, &self.filename, &self.code] {
             hash_bytes(&mut hash, text.as_bytes());
         }
         hash.update((self.parameters.len() as u64).to_le_bytes());
-        for field in self.parameters.iter().chain([&self.result]) {
+        hash_bytes(&mut hash, self.kind.name().as_bytes());
+        let state = match &self.kind {
+            FunctionKind::Aggregate { state } => Some(state),
+            _ => None,
+        };
+        for field in self.parameters.iter().chain([&self.result]).chain(state) {
             // Fields hold hash maps (their metadata), whose order differs from run to run.
             match serde_json::to_value(field) {
                 Ok(value) => hash_json(&mut hash, &value),
@@ -88,6 +161,11 @@ impl FunctionSpec {
         hash.update([match self.null_handling {
             NullHandling::CallOnNull => 0,
             NullHandling::SkipNull => 1,
+            NullHandling::ByAnnotation => 2,
+        }]);
+        hash.update([match self.on_error {
+            OnError::Raise => 0,
+            OnError::Null => 1,
         }]);
         hash.update((self.environment.len() as u64).to_le_bytes());
         for (name, value) in &self.environment {
@@ -128,6 +206,11 @@ impl FunctionSpec {
         })
         .to_string()
     }
+}
+
+/// The column of a table function's output that says which input row an output row belongs to.
+fn row_field() -> FieldRef {
+    Arc::new(Field::new("row", DataType::Int32, false))
 }
 
 fn hash_bytes(hash: &mut Sha256, bytes: &[u8]) {
@@ -172,7 +255,9 @@ mod tests {
             code: "def f(x): return x".into(),
             parameters: vec![Field::new("x", DataType::Int64, true)],
             result: Field::new("y", DataType::Int64, true),
+            kind: FunctionKind::Scalar,
             null_handling: NullHandling::CallOnNull,
+            on_error: OnError::Raise,
             environment: BTreeMap::new(),
         }
     }
@@ -180,7 +265,7 @@ mod tests {
     #[test]
     fn every_field_changes_the_digest() {
         let original = spec();
-        let changes: [fn(&mut FunctionSpec); 9] = [
+        let changes: [fn(&mut FunctionSpec); 14] = [
             |s| s.name.push('x'),
             |s| s.handler.push('x'),
             |s| s.filename.push('x'),
@@ -188,7 +273,12 @@ mod tests {
             |s| s.parameters[0] = Field::new("x", DataType::Int64, false),
             |s| s.parameters.push(s.result.clone()),
             |s| s.result = Field::new("y", DataType::Int32, true),
+            |s| s.kind = FunctionKind::Vectorized,
+            |s| s.kind = FunctionKind::Aggregate { state: s.result.clone() },
+            |s| s.kind = FunctionKind::Aggregate { state: Field::new("y", DataType::Int32, true) },
             |s| s.null_handling = NullHandling::SkipNull,
+            |s| s.null_handling = NullHandling::ByAnnotation,
+            |s| s.on_error = OnError::Null,
             |s| drop(s.environment.insert("A".into(), "b".into())),
         ];
         let mut digests = vec![original.digest()];

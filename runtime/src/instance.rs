@@ -1,10 +1,12 @@
 //! Instances: forks of an image that run batches.
 
-use arrow::array::ArrayRef;
+use std::ops::ControlFlow;
+
+use arrow::array::{ArrayRef, UInt32Array};
 use arrow::record_batch::RecordBatch;
 
 use crate::admission::Reservation;
-use crate::call::CallError;
+use crate::call::{CallError, InputFailure};
 use crate::exchange::{InputPlan, read_result};
 use crate::guest::Guest;
 use crate::image::Image;
@@ -88,6 +90,83 @@ impl Instance {
             Err(_) => {}
         }
         result
+    }
+
+    /// Runs a table function over one batch and hands its rows to `sink`, batch by batch, with the columns
+    /// of [`FunctionSpec::output_schema`](crate::FunctionSpec::output_schema); `row` never decreases.
+    /// Ends early, without an error, when `sink` breaks.
+    ///
+    /// # Errors
+    /// See [`Instance::invoke`]. What `sink` got before an error is correct.
+    pub fn expand(
+        &mut self,
+        _batch: &RecordBatch,
+        _sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
+    ) -> Result<(), CallError> {
+        Err(self.unable("expand"))
+    }
+
+    /// Runs a map function: it takes its batches from `source`, whose `None` is the end, and gives
+    /// batches to `sink`. Ends early, without an error, when `sink` breaks.
+    ///
+    /// `source` is called while the function runs, where the stack for guest code is; the time it takes
+    /// counts towards no limit. To stop a call that waits in it, let it return an [`InputFailure`].
+    ///
+    /// # Errors
+    /// See [`Instance::invoke`]; [`CallError::Source`] gives the failure of `source` back. What `sink`
+    /// got before an error is correct.
+    pub fn map(
+        &mut self,
+        _source: &mut (dyn FnMut() -> Result<Option<RecordBatch>, InputFailure> + Send),
+        _sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
+    ) -> Result<(), CallError> {
+        Err(self.unable("map"))
+    }
+
+    /// Folds the rows of `batch` into the states of an aggregate function; `groups` says for each row to
+    /// which. Groups are numbered from 0; a group comes into being when it is first named.
+    ///
+    /// # Errors
+    /// See [`Instance::invoke`]. When the function fails, all groups are forgotten.
+    pub fn accumulate(&mut self, _groups: &UInt32Array, _batch: &RecordBatch) -> Result<(), CallError> {
+        Err(self.unable("accumulate"))
+    }
+
+    /// Takes the rows of `batch` out of the states again.
+    ///
+    /// # Errors
+    /// See [`Instance::accumulate`]; also if the function cannot retract.
+    pub fn retract(&mut self, _groups: &UInt32Array, _batch: &RecordBatch) -> Result<(), CallError> {
+        Err(self.unable("retract"))
+    }
+
+    /// Merges states, as [`Instance::states`] of any instance of the same image gave them, into the
+    /// groups.
+    ///
+    /// # Errors
+    /// See [`Instance::accumulate`].
+    pub fn merge(&mut self, _groups: &UInt32Array, _states: &ArrayRef) -> Result<(), CallError> {
+        Err(self.unable("merge"))
+    }
+
+    /// The states of the groups below `groups`, new ones for those never named. All groups are forgotten.
+    ///
+    /// # Errors
+    /// See [`Instance::accumulate`].
+    pub fn states(&mut self, _groups: usize) -> Result<ArrayRef, CallError> {
+        Err(self.unable("states"))
+    }
+
+    /// The results of the groups below `groups`. All groups are forgotten.
+    ///
+    /// # Errors
+    /// See [`Instance::accumulate`].
+    pub fn finish(&mut self, _groups: usize) -> Result<ArrayRef, CallError> {
+        Err(self.unable("finish"))
+    }
+
+    fn unable(&self, method: &'static str) -> CallError {
+        CallError::Kind { method, kind: self.image.spec().kind.name() }
     }
 
     /// Lays the batch out and calls the function; returns where the result's `ArrowArray` is.
