@@ -11,6 +11,7 @@ fn allowed() -> Vec<ImportedFunction> {
     let mut imports: Vec<_> =
         wasi.iter().map(|name| import("wasi_snapshot_preview1", name, "(i32) -> (i32)")).collect();
     imports.push(import("vivarium", "refill", "(i64) -> (i64)"));
+    imports.push(import("vivarium", "pull", "(i32, i32) -> (i32)"));
     imports
 }
 
