@@ -85,8 +85,9 @@ impl<'a> Feed<'a> {
         Ok(())
     }
 
-    /// Writes the batch that is waiting into the guest's block. `None` ends the call.
-    pub(crate) fn write(&mut self, memory: &mut [u8], room: u32, size: u32) -> Option<()> {
+    /// Writes the batch that is waiting into the guest's block; tells how many bytes it has. `None` ends the
+    /// call.
+    pub(crate) fn write(&mut self, memory: &mut [u8], room: u32, size: u32) -> Option<usize> {
         let plan = self.pending.take();
         let fits = |plan: &InputPlan| {
             plan.size() <= size as usize
@@ -100,7 +101,7 @@ impl<'a> Feed<'a> {
             return None;
         };
         match plan.write(memory, room) {
-            Ok(()) => Some(()),
+            Ok(()) => Some(plan.size()),
             Err(violation) => {
                 self.failure = Some(violation.into());
                 None

@@ -11,7 +11,7 @@ use wasmtime::{
 use crate::call::{CallError, ProtocolViolation};
 use crate::function_error::{ERROR_BYTES_MAX, FunctionError};
 use crate::globals::{GlobalExports, Globals};
-use crate::host_state::{Handles, HostState, begin_call, fuel_used};
+use crate::host_state::{Handles, HostState, begin_call, charge, fuel_used};
 use crate::instrument::{FUEL_EXPORT, START_EXPORT};
 use crate::memory::{Prepared, with_prepared};
 use crate::operation::{Answer, Expect, Operation};
@@ -163,6 +163,12 @@ impl Guest {
         Ok(())
     }
 
+    /// Takes fuel for work that the host does for the guest.
+    pub(crate) fn charge(&mut self, units: u64) -> Result<(), CallError> {
+        let charged = charge(&mut self.store, units);
+        charged.map_err(|error| explain(&error, self.store.data(), self.limits, (0, 0)))
+    }
+
     /// Ends the account that [`Guest::begin`] started and returns the fuel it used.
     pub(crate) fn end(&mut self) -> u64 {
         let used = fuel_used(&mut self.store);
@@ -309,7 +315,8 @@ impl Guest {
         self.zero_or_error(self.exports.freeze.name, answer)
     }
 
-    /// Asks the function with this handle for an operation over the `ArrowArray` at `input`.
+    /// Asks the function with this handle for an operation over the `ArrowArray` at `input`. Of an answer
+    /// that says so, [`Guest::last_error`] tells why it failed.
     pub(crate) fn invoke(
         &mut self,
         function: u32,
@@ -319,13 +326,7 @@ impl Guest {
         expect: Expect,
     ) -> Result<Answer, CallError> {
         let answer: i32 = self.call(self.exports.invoke, (function, operation as i32, input, output))?;
-        if let Some(answer) = Answer::read(answer, expect) {
-            return Ok(answer);
-        }
-        match answer {
-            -1 => Err(self.last_error()),
-            value => Err(self.answer(self.exports.invoke.name, value)),
-        }
+        Answer::read(answer, expect).ok_or_else(|| self.answer(self.exports.invoke.name, answer))
     }
 
     /// Executes a module and returns what it declares, as JSON; the spec is the guest's own.
@@ -380,7 +381,7 @@ impl Guest {
     }
 
     /// Asks the guest what went wrong.
-    fn last_error(&mut self) -> CallError {
+    pub(crate) fn last_error(&mut self) -> CallError {
         match self.read_error() {
             Ok(error) => CallError::of_function(error, self.limits.memory_bytes),
             Err(error) => error,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use wasmtime::{AsContextMut, Caller, Global, Memory, ResourceLimiter, Val};
+use wasmtime::{AsContextMut, Global, Memory, ResourceLimiter, Val};
 
 use crate::capabilities::Capabilities;
 use crate::feed::LentFeed;
@@ -109,14 +109,15 @@ pub(crate) fn fuel_used(mut store: impl AsContextMut<Data = HostState>) -> u64 {
     store.data().meter.total(left)
 }
 
-/// Burns `units` for the work of a host function; fails when the call has to stop.
-pub(crate) fn charge(caller: &mut Caller<'_, HostState>, units: u64) -> wasmtime::Result<()> {
-    let after = left(&mut *caller).saturating_sub_unsigned(units);
+/// Burns `units` for work that the host does for the guest; fails when the call has to stop.
+pub(crate) fn charge(mut store: impl AsContextMut<Data = HostState>, units: u64) -> wasmtime::Result<()> {
+    let mut store = store.as_context_mut();
+    let after = left(&mut store).saturating_sub_unsigned(units);
     if after >= 0 {
-        return set_left(&mut *caller, after);
+        return set_left(&mut store, after);
     }
-    let next = refill(caller.data_mut(), after)?;
-    set_left(&mut *caller, next)
+    let next = refill(store.data_mut(), after)?;
+    set_left(&mut store, next)
 }
 
 /// The host's half of a charge: the injected import.

@@ -116,7 +116,7 @@ impl Instance {
             // Column objects that the function has kept look into it. The guest gives it back.
             self.arena = Arena::default();
         }
-        Ok(answer)
+        if answer.failed { Err(self.guest.last_error()) } else { Ok(answer) }
     }
 
     /// Room for a result's `ArrowArray`, without one in it.

@@ -38,6 +38,8 @@ pub(crate) enum Expect {
 /// What the guest answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
+    /// The operation failed, and the guest knows why.
+    pub(crate) failed: bool,
     /// There is an array.
     pub(crate) filled: bool,
     /// There may be a further array.
@@ -46,6 +48,8 @@ pub(crate) struct Answer {
     pub(crate) kept: bool,
 }
 
+const FAILED: i32 = -1;
+const FAILED_KEPT: i32 = -2;
 const MORE: i32 = 1;
 const NOTHING: i32 = 2;
 const KEPT: i32 = 16;
@@ -53,13 +57,18 @@ const KEPT: i32 = 16;
 impl Answer {
     /// Reads an answer; `None` if it has no meaning here.
     pub(crate) fn read(value: i32, expect: Expect) -> Option<Self> {
+        let keeps = matches!(expect, Expect::Value | Expect::Nothing | Expect::Rows);
+        if value == FAILED || (value == FAILED_KEPT && keeps) {
+            return Some(Self { failed: true, filled: false, more: false, kept: value == FAILED_KEPT });
+        }
         let kept = value & KEPT != 0;
         let meaningful = match (expect, value & !KEPT) {
-            (Expect::Value, 0) | (Expect::Nothing, NOTHING) | (Expect::Rows, 0 | MORE | NOTHING) => true,
-            (Expect::Total, 0) | (Expect::Batches, MORE | NOTHING) => !kept,
+            (Expect::Value | Expect::Total, 0) | (Expect::Nothing, NOTHING) => true,
+            (Expect::Rows, 0 | MORE | NOTHING) | (Expect::Batches, MORE | NOTHING) => true,
             _ => false,
         };
-        meaningful.then_some(Self { filled: value & NOTHING == 0, more: value & MORE != 0, kept })
+        let (filled, more) = (value & NOTHING == 0, value & MORE != 0);
+        (meaningful && (keeps || !kept)).then_some(Self { failed: false, filled, more, kept })
     }
 }
 
@@ -70,17 +79,19 @@ mod tests {
     #[test]
     fn only_what_has_a_meaning_is_read() {
         let meaningful = [
-            (Expect::Value, &[0, 16][..]),
-            (Expect::Total, &[0]),
-            (Expect::Nothing, &[2, 18]),
-            (Expect::Rows, &[0, 1, 2, 16, 17, 18]),
-            (Expect::Batches, &[1, 2]),
+            (Expect::Value, &[-2, -1, 0, 16][..]),
+            (Expect::Total, &[-1, 0]),
+            (Expect::Nothing, &[-2, -1, 2, 18]),
+            (Expect::Rows, &[-2, -1, 0, 1, 2, 16, 17, 18]),
+            (Expect::Batches, &[-1, 1, 2]),
         ];
         for (expect, values) in meaningful {
             let read = |value: &i32| Answer::read(*value, expect).is_some();
             assert_eq!((-70..300).filter(read).collect::<Vec<_>>(), values, "{expect:?}");
         }
         let answer = Answer::read(KEPT | MORE, Expect::Rows);
-        assert_eq!(answer, Some(Answer { filled: true, more: true, kept: true }));
+        assert_eq!(answer, Some(Answer { failed: false, filled: true, more: true, kept: true }));
+        let answer = Answer::read(FAILED_KEPT, Expect::Value);
+        assert_eq!(answer, Some(Answer { failed: true, filled: false, more: false, kept: true }));
     }
 }

@@ -67,9 +67,10 @@ impl Instance {
         let (function, output) = (self.image.0.function, self.empty_output()?);
         let answer =
             self.guest.lend(feed, |guest| guest.invoke(function, operation, 0, output, Expect::Batches));
-        match feed.failure.take() {
-            Some(failure) => Err(failure),
-            None => Ok(answer?.filled),
+        if let Some(failure) = feed.failure.take() {
+            return Err(failure);
         }
+        let answer = answer?;
+        if answer.failed { Err(self.guest.last_error()) } else { Ok(answer.filled) }
     }
 }

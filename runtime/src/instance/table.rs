@@ -14,6 +14,9 @@ use crate::function::{FunctionKind, FunctionSpec};
 use crate::operation::{Expect, Operation};
 use crate::stack::with_guest_stack;
 
+/// Fuel for asking once more, so that an endless stream of nothing, however cheap for the guest, ends.
+const NEXT_FUEL: u64 = 10_000;
+
 /// How far the output of one batch has come.
 struct Rows {
     given: Given,
@@ -104,6 +107,7 @@ impl Instance {
             self.start(Operation::Call, plan, Expect::Rows)?
         } else {
             self.unfinished = false;
+            self.guest.charge(NEXT_FUEL)?;
             self.ask(Operation::Next, 0, Expect::Rows)?
         };
         self.unfinished = answer.more;

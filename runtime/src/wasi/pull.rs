@@ -11,7 +11,7 @@ const UNAVAILABLE: i32 = -1;
 
 /// `vivarium.pull`: without room, waits for the next batch and tells its size; with room, writes it.
 pub(super) fn pull(caller: &mut Caller<'_, HostState>, room: u32, size: u32) -> wasmtime::Result<i32> {
-    charge(caller, 1000 + u64::from(size) / 8)?;
+    charge(caller, 1000)?;
     // Out of the store while it is in use: the source cannot be entered twice.
     let Some(mut feed) = caller.data_mut().feed.take() else { return Ok(UNAVAILABLE) };
     let answer =
@@ -37,7 +37,8 @@ fn write(
     size: u32,
 ) -> wasmtime::Result<i32> {
     let Ok((memory, _)) = memory::split(caller) else { return Ok(UNAVAILABLE) };
-    feed.with(|feed| feed.write(memory, room, size)).ok_or_else(ended)?;
+    let bytes = feed.with(|feed| feed.write(memory, room, size)).ok_or_else(ended)?;
+    charge(caller, bytes as u64 / 8)?;
     Ok(0)
 }
 
