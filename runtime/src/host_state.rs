@@ -110,7 +110,7 @@ pub(crate) fn fuel_used(mut store: impl AsContextMut<Data = HostState>) -> u64 {
 }
 
 /// Burns `units` for work that the host does for the guest; fails when the call has to stop.
-pub(crate) fn charge(mut store: impl AsContextMut<Data = HostState>, units: u64) -> wasmtime::Result<()> {
+pub(crate) fn charge(store: &mut impl AsContextMut<Data = HostState>, units: u64) -> wasmtime::Result<()> {
     let mut store = store.as_context_mut();
     let after = left(&mut store).saturating_sub_unsigned(units);
     if after >= 0 {
