@@ -32,7 +32,9 @@ pub fn image(engine: &Engine, code: &str, parameters: &[DataType], result: DataT
         code: code.into(),
         parameters,
         result: Field::new("result", result, false),
+        kind: Default::default(),
         null_handling: NullHandling::CallOnNull,
+        on_error: Default::default(),
         environment: Default::default(),
     };
     engine

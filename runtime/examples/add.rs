@@ -19,7 +19,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         code: "def add(a, b):\n    return a + b\n".into(),
         parameters: vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Int64, true)],
         result: Field::new("sum", DataType::Int64, true),
+        kind: Default::default(),
         null_handling: Default::default(),
+        on_error: Default::default(),
         environment: Default::default(),
     };
     let image = engine.build_image(&spec, &BuildLimits::default())?;

@@ -78,7 +78,9 @@ fn spec(code: &str) -> FunctionSpec {
         code: code.into(),
         parameters: vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Int64, true)],
         result: Field::new("y", DataType::Int64, true),
+        kind: Default::default(),
         null_handling: Default::default(),
+        on_error: Default::default(),
         environment: Default::default(),
     }
 }

@@ -68,6 +68,35 @@ pub enum CallError {
     /// The result is too large.
     #[error(transparent)]
     Output(#[from] OutputLimit),
+    /// A table or map function gave more for one input batch than it may.
+    #[error("{name}: the function gave {requested} for one input batch, {limit} are allowed")]
+    Stream {
+        /// Name of the limit, with its unit: `stream_output_bytes` or `stream_output_rows`.
+        name: &'static str,
+        /// What is allowed.
+        limit: u64,
+        /// What had been given when the limit was met.
+        requested: u64,
+    },
+    /// The function is of a kind that is called in another way.
+    #[error("`{method}` cannot run a function of kind `{kind}`")]
+    Kind {
+        /// The method of [`Instance`](crate::Instance) that was called.
+        method: &'static str,
+        /// The function's kind.
+        kind: &'static str,
+    },
+    /// The source of a map function's input failed.
+    #[error("the input ended early: {0}")]
+    Source(InputFailure),
+    /// A batch of a map function's input does not fit the function or its limits.
+    #[error("input batch {index}: {error}")]
+    SourceBatch {
+        /// Zero-based number of the batch.
+        index: u64,
+        /// What is wrong with it.
+        error: InputError,
+    },
     /// The result cannot be delivered as declared.
     #[error("the result cannot be delivered: {reason}")]
     Layout {
@@ -89,6 +118,23 @@ pub enum CallError {
         /// What went wrong.
         reason: String,
     },
+}
+
+/// Why the source of a map function's input has no further batch, although the input has not ended.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InputFailure(Box<dyn std::error::Error + Send + Sync>);
+
+impl InputFailure {
+    /// A failure for this reason.
+    pub fn new(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(reason.into())
+    }
+
+    /// The reason.
+    pub fn into_inner(self) -> Box<dyn std::error::Error + Send + Sync> {
+        self.0
+    }
 }
 
 /// What a guest did that a guest does not do.
@@ -117,6 +163,44 @@ pub enum ProtocolViolation {
         /// Size of its memory.
         memory: u64,
     },
+    /// The guest asked for a batch of input that was not waiting, or gave room for it that is too small,
+    /// misaligned or not there.
+    #[error(
+        "`vivarium_pull` was called out of order or with unusable room: {size} bytes at {room:#x} of {memory}"
+    )]
+    Pull {
+        /// Where the room should be.
+        room: u32,
+        /// Its size, in bytes.
+        size: u32,
+        /// Size of the guest's memory.
+        memory: u64,
+    },
+    /// A table function's row number that is smaller than the one before, or than 0, or that the batch does
+    /// not have.
+    #[error("an output row belongs to input row {row}; it must be at least {least} and below {rows}")]
+    Row {
+        /// The number.
+        row: i32,
+        /// The last one before it.
+        least: i32,
+        /// Rows of the input batch.
+        rows: usize,
+    },
+    /// The list of a module's declarations is larger than the ABI allows.
+    #[error("the declarations have {requested} bytes, {limit} are allowed")]
+    DescriptionSize {
+        /// Bytes allowed.
+        limit: u32,
+        /// Bytes claimed.
+        requested: u32,
+    },
+    /// The list of a module's declarations is not one.
+    #[error("the declarations cannot be read: {reason}")]
+    Description {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The guest reported an error larger than the ABI allows.
     #[error("the error has {requested} bytes, {limit} are allowed")]
     ErrorSize {
@@ -142,11 +226,15 @@ impl CallError {
             | Self::Guest(_)
             | Self::Protocol(_)
             | Self::Poisoned
+            | Self::Source(_)
+            | Self::SourceBatch { .. }
             | Self::Host { .. } => true,
             Self::Memory { .. }
             | Self::Function(_)
             | Self::Input(_)
             | Self::Output(_)
+            | Self::Stream { .. }
+            | Self::Kind { .. }
             | Self::Layout { .. } => false,
         }
     }

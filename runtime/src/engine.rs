@@ -13,12 +13,14 @@ use crate::build::{self, BuildError};
 use crate::cache::{BuildLock, Cache, CacheError};
 use crate::codec;
 use crate::compile;
+use crate::declaration::{Declaration, ModuleSource};
+use crate::describe;
 use crate::function::FunctionSpec;
 use crate::guest::{GuestModule, MissingExport};
 use crate::host_state::HostState;
 use crate::image::{self, IMAGE_FORMAT, Image, LoadError};
 use crate::instrument::{DataSegment, INSTRUMENTATION_VERSION, InstrumentError, instrument};
-use crate::limits::BuildLimits;
+use crate::limits::{BuildLimits, Limits};
 use crate::memory::{Backing, MemoryError, RegionPool};
 use crate::wasi;
 
@@ -161,6 +163,14 @@ impl Engine {
     /// [`BuildError`]: the spec is impossible, the code does not import, or a limit was met.
     pub fn build_image(&self, spec: &FunctionSpec, limits: &BuildLimits) -> Result<Image, BuildError> {
         build::build(self, spec, limits)
+    }
+
+    /// Executes a module in a fork of the interpreter, which is thrown away, and lists what it declares.
+    ///
+    /// # Errors
+    /// [`BuildError`]: the code does not execute, a limit was met, or the list is no list.
+    pub fn describe(&self, module: &ModuleSource, limits: &Limits) -> Result<Vec<Declaration>, BuildError> {
+        describe::describe(self, module, limits)
     }
 
     /// Makes an image of what [`Image::to_bytes`] gave.

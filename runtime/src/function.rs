@@ -1,8 +1,10 @@
 //! What a function is: its code, its signature, its environment.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -18,16 +20,57 @@ pub struct FunctionSpec {
     pub filename: String,
     /// Python source of the module.
     pub code: String,
-    /// Parameters in order. Nullability is part of the signature.
+    /// Parameters in order; for a map function the columns of its input. Nullability is part of the
+    /// signature.
     pub parameters: Vec<Field>,
-    /// Result.
+    /// Result: one value for scalar and aggregate functions, the value of one output row for table
+    /// functions, a struct of the output's columns for map functions.
     pub result: Field,
+    /// What the function is called with, and what it gives back.
+    #[serde(default)]
+    pub kind: FunctionKind,
     /// What happens to rows with a null argument.
     #[serde(default)]
     pub null_handling: NullHandling,
+    /// What happens to rows whose call raises.
+    #[serde(default)]
+    pub on_error: OnError,
     /// Environment variables that the code sees.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+}
+
+/// What a function is called with, and what it gives back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FunctionKind {
+    /// Called with one row, gives one value.
+    #[default]
+    Scalar,
+    /// Called with one column for each parameter, gives a column of as many values.
+    Vectorized,
+    /// Called with one row, gives any number of rows: a generator, an iterable or None.
+    Table,
+    /// Folds the rows of a group into a state, and a state into one value.
+    Aggregate {
+        /// Type of the state, as it travels between instances.
+        state: Field,
+    },
+    /// Called once, with an iterator of batches; gives an iterator of batches.
+    Map,
+}
+
+impl FunctionKind {
+    /// The kind's name, as in declarations.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Vectorized => "vectorized",
+            Self::Table => "table",
+            Self::Aggregate { .. } => "aggregate",
+            Self::Map => "map",
+        }
+    }
 }
 
 /// What happens to rows with a null argument.
@@ -37,8 +80,23 @@ pub enum NullHandling {
     /// The function is called with `None`.
     #[default]
     CallOnNull,
-    /// The function is not called, the result is null.
+    /// The function is not called: the result is null, a table function gives no rows, an aggregate
+    /// does not see the row.
     SkipNull,
+    /// As [`NullHandling::SkipNull`] where an argument is null whose type hint excludes `None` (`int`),
+    /// else as [`NullHandling::CallOnNull`] (no hint, `int | None`).
+    ByAnnotation,
+}
+
+/// What happens to a row of a scalar function whose call raises an ordinary exception.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// The batch fails.
+    #[default]
+    Raise,
+    /// The result is null, and stderr says how many rows failed and why the first did.
+    Null,
 }
 
 /// A spec that cannot be a function, whatever its code does.
@@ -67,18 +125,63 @@ pub enum SpecError {
         /// The variable's name.
         name: String,
     },
+    /// The result of a map function is not a batch.
+    #[error(
+        "a map function gives batches: its result must be a struct that is not nullable, not {data_type}"
+    )]
+    MapResult {
+        /// The declared result.
+        data_type: DataType,
+    },
+    /// Rows that fail cannot become null.
+    #[error("on_error `null` is for scalar functions, not for those of kind `{kind}`")]
+    OnError {
+        /// The function's kind.
+        kind: &'static str,
+    },
 }
 
 impl FunctionSpec {
+    /// The columns that the function gives: `row` (int32, the index of the input row) and the result for
+    /// a table function, the result's fields for a map function, else the result alone.
+    pub fn output_schema(&self) -> SchemaRef {
+        let fields: Fields = match (&self.kind, self.result.data_type()) {
+            (FunctionKind::Table, _) => [row_field(), Arc::new(self.result.clone())].into_iter().collect(),
+            (FunctionKind::Map, DataType::Struct(columns)) => columns.clone(),
+            _ => [self.result.clone()].into_iter().collect(),
+        };
+        Arc::new(Schema::new(fields))
+    }
+
+    /// What the guest writes: a struct where [`FunctionSpec::output_schema`] has other columns than the
+    /// result.
+    pub(crate) fn guest_output(&self) -> Cow<'_, Field> {
+        match self.kind {
+            FunctionKind::Table => {
+                Cow::Owned(Field::new_struct("", self.output_schema().fields().clone(), false))
+            }
+            _ => Cow::Borrowed(&self.result),
+        }
+    }
+
+    /// Type of the state, if the function is an aggregate.
+    pub(crate) fn state(&self) -> Option<&Field> {
+        match &self.kind {
+            FunctionKind::Aggregate { state } => Some(state),
+            _ => None,
+        }
+    }
+
     /// Content address: SHA-256 over every field of the spec in a canonical form.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        hash.update(b"vivarium function spec 1\0");
+        hash.update(b"vivarium function spec 2\0");
         for text in [&self.name, &self.handler, &self.filename, &self.code] {
             hash_bytes(&mut hash, text.as_bytes());
         }
         hash.update((self.parameters.len() as u64).to_le_bytes());
-        for field in self.parameters.iter().chain([&self.result]) {
+        hash_bytes(&mut hash, self.kind.name().as_bytes());
+        for field in self.parameters.iter().chain([&self.result]).chain(self.state()) {
             // Fields hold hash maps (their metadata), whose order differs from run to run.
             match serde_json::to_value(field) {
                 Ok(value) => hash_json(&mut hash, &value),
@@ -88,6 +191,11 @@ impl FunctionSpec {
         hash.update([match self.null_handling {
             NullHandling::CallOnNull => 0,
             NullHandling::SkipNull => 1,
+            NullHandling::ByAnnotation => 2,
+        }]);
+        hash.update([match self.on_error {
+            OnError::Raise => 0,
+            OnError::Null => 1,
         }]);
         hash.update((self.environment.len() as u64).to_le_bytes());
         for (name, value) in &self.environment {
@@ -99,21 +207,15 @@ impl FunctionSpec {
 
     /// Checks what can be checked without running the code.
     pub(crate) fn check(&self, code_bytes: u64) -> Result<(), SpecError> {
-        let environment: usize = self.environment.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let requested = (self.code.len() + environment) as u64;
-        if requested > code_bytes {
-            return Err(SpecError::TooLarge { limit: code_bytes, requested });
-        }
-        let name = self.filename.as_str();
-        if name.is_empty() || name.len() > 255 || name.contains(['/', '\0']) || name == "." || name == ".." {
-            return Err(SpecError::Filename { filename: self.filename.clone() });
-        }
-        for (name, value) in &self.environment {
-            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(SpecError::Environment { name: name.clone() });
+        check_module(&self.filename, &self.code, &self.environment, code_bytes)?;
+        let is_batch = matches!(self.result.data_type(), DataType::Struct(_)) && !self.result.is_nullable();
+        match (&self.kind, self.on_error) {
+            (FunctionKind::Map, _) if !is_batch => {
+                Err(SpecError::MapResult { data_type: self.result.data_type().clone() })
             }
+            (FunctionKind::Scalar, _) | (_, OnError::Raise) => Ok(()),
+            (kind, OnError::Null) => Err(SpecError::OnError { kind: kind.name() }),
         }
-        Ok(())
     }
 
     /// The spec as `vivarium_load` takes it.
@@ -124,10 +226,48 @@ impl FunctionSpec {
             "filename": self.filename,
             "code": self.code,
             "environment": self.environment,
-            "skip_null": self.null_handling == NullHandling::SkipNull,
+            "kind": self.kind.name(),
+            "null_handling": match self.null_handling {
+                NullHandling::CallOnNull => "call",
+                NullHandling::SkipNull => "skip",
+                NullHandling::ByAnnotation => "annotations",
+            },
+            "on_error": match self.on_error {
+                OnError::Raise => "raise",
+                OnError::Null => "null",
+            },
         })
         .to_string()
     }
+}
+
+/// Checks a module's file name, size and environment.
+pub(crate) fn check_module(
+    filename: &str,
+    code: &str,
+    environment: &BTreeMap<String, String>,
+    code_bytes: u64,
+) -> Result<(), SpecError> {
+    let variables: usize = environment.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let requested = (code.len() + variables) as u64;
+    if requested > code_bytes {
+        return Err(SpecError::TooLarge { limit: code_bytes, requested });
+    }
+    let special = filename.is_empty() || filename == "." || filename == "..";
+    if special || filename.len() > 255 || filename.contains(['/', '\0']) {
+        return Err(SpecError::Filename { filename: filename.to_owned() });
+    }
+    for (name, value) in environment {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(SpecError::Environment { name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// The column of a table function's output that says which input row an output row belongs to.
+fn row_field() -> FieldRef {
+    Arc::new(Field::new("row", DataType::Int32, false))
 }
 
 fn hash_bytes(hash: &mut Sha256, bytes: &[u8]) {
@@ -172,7 +312,9 @@ mod tests {
             code: "def f(x): return x".into(),
             parameters: vec![Field::new("x", DataType::Int64, true)],
             result: Field::new("y", DataType::Int64, true),
+            kind: FunctionKind::Scalar,
             null_handling: NullHandling::CallOnNull,
+            on_error: OnError::Raise,
             environment: BTreeMap::new(),
         }
     }
@@ -180,7 +322,7 @@ mod tests {
     #[test]
     fn every_field_changes_the_digest() {
         let original = spec();
-        let changes: [fn(&mut FunctionSpec); 9] = [
+        let changes: [fn(&mut FunctionSpec); 14] = [
             |s| s.name.push('x'),
             |s| s.handler.push('x'),
             |s| s.filename.push('x'),
@@ -188,7 +330,12 @@ mod tests {
             |s| s.parameters[0] = Field::new("x", DataType::Int64, false),
             |s| s.parameters.push(s.result.clone()),
             |s| s.result = Field::new("y", DataType::Int32, true),
+            |s| s.kind = FunctionKind::Vectorized,
+            |s| s.kind = FunctionKind::Aggregate { state: s.result.clone() },
+            |s| s.kind = FunctionKind::Aggregate { state: Field::new("y", DataType::Int32, true) },
             |s| s.null_handling = NullHandling::SkipNull,
+            |s| s.null_handling = NullHandling::ByAnnotation,
+            |s| s.on_error = OnError::Null,
             |s| drop(s.environment.insert("A".into(), "b".into())),
         ];
         let mut digests = vec![original.digest()];
@@ -228,5 +375,23 @@ mod tests {
         assert_eq!(spec().check(5), Err(SpecError::TooLarge { limit: 5, requested: 18 }));
         let environment = BTreeMap::from([("A=B".to_owned(), String::new())]);
         assert!(FunctionSpec { environment, ..spec() }.check(1000).is_err());
+        let map = FunctionSpec { kind: FunctionKind::Map, ..spec() };
+        assert_eq!(map.check(1000), Err(SpecError::MapResult { data_type: DataType::Int64 }));
+        let table = FunctionSpec { kind: FunctionKind::Table, on_error: OnError::Null, ..spec() };
+        assert_eq!(table.check(1000), Err(SpecError::OnError { kind: "table" }));
+    }
+
+    #[test]
+    fn the_output_has_the_columns_of_its_kind() {
+        let names = |spec: &FunctionSpec| {
+            spec.output_schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&spec()), ["y"]);
+        assert_eq!(names(&FunctionSpec { kind: FunctionKind::Table, ..spec() }), ["row", "y"]);
+        let columns = vec![spec().result, Field::new("z", DataType::Utf8, false)];
+        let result = Field::new_struct("batch", columns, false);
+        let map = FunctionSpec { kind: FunctionKind::Map, result, ..spec() };
+        assert_eq!(names(&map), ["y", "z"]);
+        assert!(map.check(1000).is_ok());
     }
 }

@@ -5,11 +5,14 @@ use serde_json::Value;
 use crate::text;
 
 /// Longest error object that is read from a guest, in bytes.
-pub(crate) const ERROR_BYTES_MAX: u32 = 32 << 10;
+pub(crate) const ERROR_BYTES_MAX: u32 = 64 << 10;
 
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
 const TRACEBACK_BYTES_MAX: usize = 16 << 10;
 const NAME_BYTES_MAX: usize = 256;
+const ARGUMENTS_MAX: usize = 32;
+/// 120 characters and a mark that there are more.
+const ARGUMENT_BYTES_MAX: usize = 512;
 
 /// What Python reported. All text comes from the guest; it has been cut to size and freed of
 /// control characters.
@@ -28,6 +31,8 @@ pub struct FunctionError {
     pub row: Option<u64>,
     /// Parameter or result concerned.
     pub column: Option<String>,
+    /// Names of the parameters and beginnings of the `repr` of their arguments in that row; at most 32.
+    pub arguments: Vec<(String, String)>,
 }
 
 /// Kinds of [`FunctionError`].
@@ -99,6 +104,7 @@ impl FunctionError {
             traceback: text("traceback", TRACEBACK_BYTES_MAX),
             row: object.get("row").and_then(Value::as_u64),
             column: text("column", NAME_BYTES_MAX),
+            arguments: arguments(object.get("arguments")),
         }
     }
 
@@ -111,8 +117,20 @@ impl FunctionError {
             traceback: None,
             row: None,
             column: None,
+            arguments: Vec::new(),
         }
     }
+}
+
+/// Reads pairs of name and `repr`; what is no such pair is left out.
+fn arguments(value: Option<&Value>) -> Vec<(String, String)> {
+    let pairs = value.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let text = |value: &Value, limit| Some(text::sanitise(value.as_str()?.as_bytes(), limit));
+    let pair = |pair: &Value| match pair.as_array()?.as_slice() {
+        [name, repr] => Some((text(name, NAME_BYTES_MAX)?, text(repr, ARGUMENT_BYTES_MAX)?)),
+        _ => None,
+    };
+    pairs.iter().take(ARGUMENTS_MAX).filter_map(pair).collect()
 }
 
 #[cfg(test)]
@@ -140,6 +158,19 @@ mod tests {
         assert_eq!((error.kind, error.message.as_str(), error.row), (FunctionErrorKind::Internal, "", None));
         let deep = "[".repeat(20_000);
         assert_eq!(FunctionError::parse(deep.as_bytes()).kind, FunctionErrorKind::Internal);
+    }
+
+    #[test]
+    fn arguments_are_pairs_and_not_many() {
+        let error = FunctionError::parse(
+            br#"{"kind": "exception", "arguments": [["a", "1"], ["b"], 7, ["c", "'\u001b[31m'"], ["d", 2]]}"#,
+        );
+        assert_eq!(
+            error.arguments,
+            [("a".to_owned(), "1".to_owned()), ("c".to_owned(), "'[31m'".to_owned())]
+        );
+        let many = format!(r#"{{"arguments": [{}["x", "y"]]}}"#, r#"["x", "y"],"#.repeat(100));
+        assert_eq!(FunctionError::parse(many.as_bytes()).arguments.len(), ARGUMENTS_MAX);
     }
 
     #[test]

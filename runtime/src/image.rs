@@ -20,7 +20,7 @@ use crate::trap::CallLimits;
 use crate::usage::Usage;
 
 /// Version of the stored form of images.
-pub(crate) const IMAGE_FORMAT: u32 = 1;
+pub(crate) const IMAGE_FORMAT: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"VIVIMAGE";
 

@@ -23,7 +23,9 @@
 //!     code: "def add(a, b):\n    return a + b\n".into(),
 //!     parameters: vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Int64, true)],
 //!     result: Field::new("sum", DataType::Int64, true),
+//!     kind: Default::default(),
 //!     null_handling: Default::default(),
+//!     on_error: Default::default(),
 //!     environment: Default::default(),
 //! };
 //! let image = engine.build_image(&spec, &BuildLimits::default())?;
@@ -60,8 +62,11 @@ mod call;
 mod capabilities;
 mod codec;
 mod compile;
+mod declaration;
+mod describe;
 mod engine;
 mod exchange;
+mod feed;
 mod function;
 mod function_error;
 mod globals;
@@ -74,6 +79,7 @@ mod limits;
 mod logs;
 mod memory;
 mod meter;
+mod operation;
 mod stack;
 mod text;
 mod trap;
@@ -83,11 +89,12 @@ mod wasi;
 pub use base::BaseError;
 pub use build::BuildError;
 pub use cache::CacheError;
-pub use call::{CallError, ProtocolViolation};
+pub use call::{CallError, InputFailure, ProtocolViolation};
 pub use capabilities::{Capabilities, Clock, Random};
+pub use declaration::{Declaration, DeclaredKind, Dialect, ModuleSource};
 pub use engine::{Engine, EngineConfig, EngineError, EngineIdentity, EngineUsage, ImportedFunction};
 pub use exchange::{GuestViolation, InputError, OutputLimit, SchemaError};
-pub use function::{FunctionSpec, NullHandling, SpecError};
+pub use function::{FunctionKind, FunctionSpec, NullHandling, OnError, SpecError};
 pub use function_error::{FunctionError, FunctionErrorKind};
 pub use guest::MissingExport;
 pub use image::{ForkError, Image, LoadError};

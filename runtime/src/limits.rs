@@ -8,17 +8,26 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Fuel for each batch, in units of the cost model (roughly, WebAssembly operators; 1 to 3
-    /// billion a second). Default: 50 billion.
+    /// billion a second). A table function has it for all that it gives for one input batch, a map
+    /// function for the way from one batch that it takes or gives to the next. Default: 50 billion.
     pub fuel_per_batch: u64,
-    /// Wall-clock time for each batch, in milliseconds. Default: 30 000.
+    /// Wall-clock time for each batch, in milliseconds, counted in the same way. Time that passes in the
+    /// caller's source or sink does not count. Default: 30 000.
     pub deadline_ms: u64,
     /// Linear memory, in bytes, including the image's own. Python sees a `MemoryError` beyond it.
     /// Default: 256 MiB.
     pub memory_bytes: u64,
     /// One input batch as laid out for the guest, in bytes. Default: 64 MiB.
     pub input_bytes: u64,
-    /// One result, in bytes. Default: 64 MiB.
+    /// One result, or one batch of a stream, in bytes. Default: 64 MiB.
     pub output_bytes: u64,
+    /// All that a table or map function gives for one input batch, in bytes; for a map function: between
+    /// one batch that it takes and the next. Default: 4 GiB.
+    pub stream_output_bytes: u64,
+    /// The same in rows. Default: 1 billion.
+    pub stream_output_rows: u64,
+    /// Groups of an aggregate function at a time. Default: 10 million.
+    pub aggregate_groups: u64,
     /// Output kept of each of stdout and stderr, in bytes; the oldest is dropped. Default: 64 KiB.
     pub log_bytes: u64,
 }
@@ -31,6 +40,9 @@ impl Default for Limits {
             memory_bytes: 256 << 20,
             input_bytes: 64 << 20,
             output_bytes: 64 << 20,
+            stream_output_bytes: 4 << 30,
+            stream_output_rows: 1_000_000_000,
+            aggregate_groups: 10_000_000,
             log_bytes: 64 << 10,
         }
     }

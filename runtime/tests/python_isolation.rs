@@ -205,7 +205,9 @@ fn images_survive_storage() {
 #[test]
 fn nulls_follow_the_declared_handling() {
     let spec = FunctionSpec {
+        kind: Default::default(),
         null_handling: vivarium_runtime::NullHandling::SkipNull,
+        on_error: Default::default(),
         ..int64_spec("def f(x):\n    return x + 1\n")
     };
     let batch = arrow::record_batch::RecordBatch::try_from_iter_with_nullable([(

@@ -234,7 +234,9 @@ impl Arguments {
             code: source.code.clone(),
             parameters: signature.parameters.clone(),
             result: signature.result.clone(),
+            kind: Default::default(),
             null_handling: if self.skip_null { NullHandling::SkipNull } else { NullHandling::CallOnNull },
+            on_error: Default::default(),
             environment: self.env.iter().cloned().collect(),
         }
     }

@@ -216,7 +216,9 @@ pub(super) mod tests {
             code: code.to_owned(),
             parameters: vec![Field::new("arg1", DataType::Int64, true)],
             result: Field::new("result", DataType::Int64, true),
+            kind: Default::default(),
             null_handling: NullHandling::default(),
+            on_error: Default::default(),
             environment: BTreeMap::new(),
         }
     }

@@ -146,7 +146,9 @@ pub fn describe(engine: &Engine, source: &str) -> Result<Vec<Function>, Describe
         code: SCRIPT.to_owned(),
         parameters: vec![parameter.clone()],
         result: Field::new("description", DataType::Utf8, false),
+        kind: Default::default(),
         null_handling: NullHandling::CallOnNull,
+        on_error: Default::default(),
         environment: BTreeMap::new(),
     };
     let image = engine.build_image(&spec, &BuildLimits::default())?;

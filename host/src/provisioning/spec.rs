@@ -154,7 +154,9 @@ pub fn parse(text: &str, imports: usize, max_bytes: usize) -> Result<FunctionSpe
         code,
         parameters,
         result,
+        kind: Default::default(),
         null_handling: NullHandling::CallOnNull,
+        on_error: Default::default(),
         environment: Default::default(),
     })
 }

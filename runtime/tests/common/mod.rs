@@ -28,7 +28,9 @@ pub(crate) fn int64_spec(code: &str) -> FunctionSpec {
         code: code.into(),
         parameters: vec![Field::new("x", DataType::Int64, true)],
         result: Field::new("y", DataType::Int64, true),
+        kind: Default::default(),
         null_handling: Default::default(),
+        on_error: Default::default(),
         environment: Default::default(),
     }
 }

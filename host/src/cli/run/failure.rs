@@ -243,6 +243,7 @@ mod tests {
             traceback: None,
             row: Some(2),
             column: None,
+            arguments: Vec::new(),
         }
     }
 
