@@ -39,11 +39,13 @@ bridge="$here/../bridge"
 # shellcheck disable=SC2086
 $CC $instrument -std=c23 -fPIC -shared -fvisibility=hidden -fwrapv -DNDEBUG \
     -DVIVARIUM_UDF_ROOT="\"$work/udf\"" -I "$work/python" -I "$source/Include" -I "$bridge/src" \
-    "$bridge"/src/*.c "$bridge/tests/native.c" -o "$work/libvivarium.so"
+    $(ls "$bridge"/src/*.c | grep -v /pull.c) "$bridge/tests/native.c" -o "$work/libvivarium.so"
 
-rm -f "$work"/*.profraw
+# Libraries that are loaded after a function has cleared the environment write to the current folder.
+cd "$work"
+rm -f ./*.profraw
 export VIVARIUM_BRIDGE_LIBRARY="$work/libvivarium.so" VIVARIUM_BRIDGE_TESTS="$bridge/tests"
 for program in rows batches; do
-    LLVM_PROFILE_FILE="$work/$program-%m.profraw" "$work/python/python" -B "$here/$program.py"
+    LLVM_PROFILE_FILE="$program-%m.profraw" "$work/python/python" -B "$here/$program.py"
 done
-$PROFDATA merge -sparse -o "$here/cpython.profdata" "$work"/*.profraw
+$PROFDATA merge -sparse -o "$here/cpython.profdata" ./*.profraw

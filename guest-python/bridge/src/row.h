@@ -60,7 +60,7 @@ static inline void
 release_result(PyObject *result)
 {
     if (PyLong_CheckExact(result) && Py_REFCNT(result) == 1) {
-        PyObject_Free(result);
+        integer_free(result);
     } else {
         Py_DECREF(result);
     }
