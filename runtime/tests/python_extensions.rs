@@ -106,7 +106,8 @@ fn uuids_and_long_decimals() {
         assert_eq!(back.to_data(), column.to_data(), "{body}");
     }
     let decimal = |name| extended(name, DataType::Utf8, "ARROW:extension:name", "arrowudf.decimal");
-    let code = "import decimal\ndef f(x):\n    assert type(x) is decimal.Decimal\n    return -x\n";
+    let code =
+        "import decimal\ndef f(x):\n    assert type(x) is decimal.Decimal\n    return x.copy_negate()\n";
     let long = format!("{}.5", "1".repeat(100));
     let result = run(code, decimal("x"), decimal("y"), texts(&[Some(&long), Some("1E+3"), Some("0.10")]));
     let result: Vec<_> = result.as_string::<i32>().iter().flatten().map(str::to_owned).collect();
