@@ -1,6 +1,6 @@
 //! Aggregate functions in the real guest.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod common;
 

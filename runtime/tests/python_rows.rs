@@ -1,7 +1,5 @@
 //! What happens to rows with nulls and to rows that fail, in the real guest.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 mod common;
 
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! Table functions in the real guest.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 mod common;
 
 use std::ops::ControlFlow;
