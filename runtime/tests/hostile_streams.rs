@@ -237,14 +237,18 @@ fn endless_streams() {
     let (values, result) = map(&mut generator, 0);
     assert!(matches!(result, Err(CallError::Stream { name: "stream_output_rows", .. })));
     assert_eq!(values.len(), 999);
-    let mut empty = with_pull(
+    let nothing = column(91_000, "(i64.const 0)", 100_000) + &batch("(i64.const 0)", &[91_000]);
+    let mut empty =
+        with_pull(&map_spec(), &(nothing + "(i32.const 1)"), &limits(|it| it.fuel_per_batch = 1_000_000));
+    assert!(matches!(map(&mut empty, 5).1, Err(CallError::Fuel { .. })));
+    let mut silent = with_pull(
         &map_spec(),
         "(loop (br 0)) (i32.const 1)",
         &limits(|limits| {
             limits.fuel_per_batch = 1_000_000;
         }),
     );
-    assert!(matches!(map(&mut empty, 5).1, Err(CallError::Fuel { .. })));
+    assert!(matches!(map(&mut silent, 5).1, Err(CallError::Fuel { .. })));
 }
 
 #[test]
