@@ -65,6 +65,17 @@ void failure_set_named(const char *kind, const char *message, PyObject *exceptio
 /* Describes a value that a function returned, for example `str 'abc'`, in bounded text. */
 void failure_describe_value(PyObject *value, char *text, size_t capacity);
 
+/* Class and message of the failure in one line, for example `ValueError: no`. */
+void failure_brief(char *text, size_t capacity);
+
+/* Notes one argument of the row that is about to be reported, by name; no more than a report
+ * holds (then false). Clears what formatting raises. */
+bool failure_add_argument(const char *name, PyObject *value);
+void failure_forget_arguments(void);
+
+/* Makes the noted arguments part of the failure, if it is an exception of the function. */
+void failure_keep_arguments(void);
+
 /* Name of the outermost path. */
 const char *path_root(const Path *path);
 

@@ -62,6 +62,7 @@ guest_bind(void)
         {&guest.describe_exception, "vivarium._errors", "describe_exception"},
         {&guest.describe_value, "vivarium._errors", "describe_value"},
         {&guest.load, "vivarium._loader", "load"},
+        {&guest.describe, "vivarium._loader", "describe"},
         {&guest.reseed, "vivarium._entropy", "reseed"},
         {&guest.image_flags, "vivarium._entropy", "image_flags"},
         {&guest.day_time, "vivarium", "DayTime"},
@@ -104,4 +105,12 @@ guest_flush(void)
 {
     flush(guest.stdout_stream);
     flush(guest.stderr_stream);
+}
+
+void
+guest_write_stderr(const char *line)
+{
+    if (guest.stderr_stream != Py_None && PyFile_WriteString(line, guest.stderr_stream) < 0) {
+        PyErr_Clear();
+    }
 }

@@ -47,7 +47,8 @@ class Function:
         )
         self.result = result if isinstance(result, pa.Field) else pa.field("result", result)
         self.output = schema_node(self.result)
-        self.handle = self.backend.load(code, self.inputs, self.output, **options)
+        self.state = options.pop("state", None)
+        self.handle = self.backend.load(code, self.inputs, self.output, self.state, **options)
 
     def __call__(self, *arrays, length=None):
         batch = batch_of(arrays, self.inputs, length)

@@ -1,0 +1,2 @@
+#include "function.h"
+const KindMethods aggregate_methods = {0};

@@ -1,0 +1,2 @@
+#include "function.h"
+const KindMethods map_methods = {0};

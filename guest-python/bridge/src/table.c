@@ -1,0 +1,2 @@
+#include "function.h"
+const KindMethods table_methods = {0};

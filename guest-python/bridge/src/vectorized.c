@@ -1,0 +1,2 @@
+#include "function.h"
+const KindMethods vectorized_methods = {0};
