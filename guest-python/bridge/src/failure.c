@@ -70,6 +70,9 @@ failure_reserve(void)
     }
 }
 
+/* Whose exceptions are failures of kind `argument`. */
+static PyObject *argument_error;
+
 static void
 release_reserve(void)
 {
@@ -162,6 +165,12 @@ failure_set_row(int64_t row)
     last.row = row;
 }
 
+int64_t
+failure_row(void)
+{
+    return last.row;
+}
+
 const char *
 path_root(const Path *path)
 {
@@ -242,6 +251,9 @@ kind_of(PyObject *exception, FailureKind otherwise)
     }
     if (PyErr_GivenExceptionMatches(exception, PyExc_SystemExit)) {
         return FAILURE_EXIT;
+    }
+    if (argument_error != NULL && PyErr_GivenExceptionMatches(exception, argument_error)) {
+        return FAILURE_ARGUMENT;
     }
     return otherwise;
 }
@@ -408,8 +420,8 @@ put_string(char *out, const char *text)
 }
 
 /* Puts path and row in front of the message; both are known only when the row loop has ended. */
-static void
-put_message(char **out)
+static const char *
+whole_message(void)
 {
     static char message[MAX_MESSAGE + 1];
     size_t used = 0;
@@ -421,7 +433,30 @@ put_message(char **out)
         used = n > 0 ? (size_t)n : 0;
     }
     copy(message + used, MAX_MESSAGE - used, last.message, strlen(last.message));
-    *out = put_string(*out, message);
+    return message;
+}
+
+bool
+failure_init(PyObject *module)
+{
+    argument_error = PyErr_NewExceptionWithDoc(
+        "vivarium.ArgumentError", "A value of a column that Python cannot hold.", PyExc_ValueError,
+        NULL);
+    return argument_error != NULL &&
+           PyModule_AddObjectRef(module, "ArgumentError", argument_error) == 0;
+}
+
+void
+failure_raise(int64_t row)
+{
+    last.row = row;
+    const char *message = whole_message();
+    PyObject *text = PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace");
+    failure_clear();
+    if (text != NULL) {
+        PyErr_SetObject(argument_error, text);
+        Py_DECREF(text);
+    }
 }
 
 static size_t
@@ -430,7 +465,7 @@ format_json(void)
     char *out = put(json, "{\"kind\": ");
     out = put_string(out, KIND_NAMES[last.kind]);
     out = put(out, ", \"message\": ");
-    put_message(&out);
+    out = put_string(out, whole_message());
     if (last.has_class) {
         out = put(out, ", \"class\": ");
         out = put_string(out, last.class_name);

@@ -1,5 +1,8 @@
 #include "guest.h"
 
+#include "block.h"
+#include "column.h"
+#include "failure.h"
 #include "platform.h"
 
 Guest guest;
@@ -34,7 +37,8 @@ PyObject *
 guest_module(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    if (module != NULL && PyModule_AddStringConstant(module, "udf_root", VIVARIUM_UDF_ROOT) < 0) {
+    if (module != NULL && (PyModule_AddStringConstant(module, "udf_root", VIVARIUM_UDF_ROOT) < 0 ||
+                           !failure_init(module) || !block_init() || !column_init(module))) {
         Py_CLEAR(module);
     }
     return module;

@@ -35,12 +35,17 @@ struct Reader {
     PyObject *zone;    /* timestamp: its tzinfo */
     int64_t offset_us; /* timestamp: UTC offset of a fixed zone, microseconds */
     bool reuses;       /* a parameter, see spare.h */
+    bool is_clone;     /* `keys` belong to the reader that it was made from */
     Spare spare;
 };
 
 /* Chooses the reader for a type, which must outlive it. Failure as in `type_parse`. */
 bool reader_build(Reader *reader, const Type *type, const Path *parent);
 void reader_release(Reader *reader);
+
+/* A copy with the same binding that keeps it when the original is bound to another batch. The
+ * original must live as long. Raises MemoryError and returns false. */
+bool reader_clone(Reader *clone, const Reader *reader);
 
 /* Points the reader at one batch. On failure records an `internal` failure. */
 bool reader_bind(Reader *reader, const ArrowArray *array);
