@@ -1,8 +1,10 @@
 #include "guest.h"
 
+#include "batch.h"
 #include "block.h"
 #include "column.h"
 #include "failure.h"
+#include "map.h"
 #include "platform.h"
 
 Guest guest;
@@ -38,7 +40,8 @@ guest_module(void)
 {
     PyObject *module = PyModule_Create(&definition);
     if (module != NULL && (PyModule_AddStringConstant(module, "udf_root", VIVARIUM_UDF_ROOT) < 0 ||
-                           !failure_init(module) || !block_init() || !column_init(module))) {
+                           !failure_init(module) || !block_init() || !column_init(module) ||
+                           !batch_init(module) || !map_init())) {
         Py_CLEAR(module);
     }
     return module;

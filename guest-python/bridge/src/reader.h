@@ -54,6 +54,10 @@ bool reader_bind(Reader *reader, const ArrowArray *array);
 PyObject *reader_reject(Reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Interned names of a struct's fields in a table that the caller owns, or NULL with a failure
+ * recorded (two of one name) or an exception raised. */
+PyObject **type_field_names(const Type *type);
+
 /* Choosers of the families that live in files of their own; false if the type is not theirs. */
 bool reader_choose_temporal(Reader *reader);
 bool reader_choose_nested(Reader *reader);
