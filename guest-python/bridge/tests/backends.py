@@ -237,6 +237,25 @@ class Native(_Layout):
         converted = [ctypes.c_void_p(a) if i in wide else ctypes.c_int32(a) for i, a in enumerate(arguments)]
         return getattr(self.library, name)(*converted)
 
+    def supply(self, batches):
+        """Makes the array nodes of an iterator the input of map functions."""
+        pending = None
+
+        def pull(room, size):
+            nonlocal pending
+            if not room:
+                assert pending is None, "a batch was announced and not taken"
+                pending = next(batches, None)
+                return 0 if pending is None else len(_Block(self, 0).add(pending).data)
+            data = bytes(_Block(self, room).add(pending).data)
+            assert room % 64 == 0 and size == len(data)
+            self.write(room, data)
+            pending = None
+            return 0
+
+        self.source = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_uint32)(pull)
+        self.library.vivarium_test_source(self.source)
+
     def allocate(self, size):
         return self.call("vivarium_alloc", size)
 
