@@ -10,6 +10,7 @@ import sys
 
 sys.path.insert(0, os.environ["VIVARIUM_BRIDGE_TESTS"])
 import pyarrow as pa  # noqa: E402
+import backends  # noqa: E402
 import support  # noqa: E402
 
 ROWS = 40_000
@@ -72,11 +73,10 @@ def main():
         small = result == INT and parameters[0] == INT
         batch = support.batch_of([values(type, small) for type in parameters], function.inputs)
         backend = function.backend
-        address, out = backend.place_array(batch), backend.allocate(128)
+        address, out = backend.block(batch), backend.allocate(128)
         for _ in range(rounds):
-            if backend.call("vivarium_invoke", function.handle, address, out) != 0:
+            if backend.call("vivarium_invoke", function.handle, backends.CALL, address, out) != 0:
                 raise backend.last_error()
-        backend.free_placed()
 
 
 if __name__ == "__main__":
