@@ -15,6 +15,8 @@
 #define VIVARIUM_EXPORT(name) __attribute__((visibility("default")))
 #endif
 
+#define VIVARIUM_INLINE static inline __attribute__((always_inline))
+
 /* Directory of the user's code. Native builds set another one. */
 #ifndef VIVARIUM_UDF_ROOT
 #define VIVARIUM_UDF_ROOT "/udf"
