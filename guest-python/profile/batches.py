@@ -10,7 +10,6 @@ import sys
 
 sys.path.insert(0, os.environ["VIVARIUM_BRIDGE_TESTS"])
 import pyarrow as pa  # noqa: E402
-import backends  # noqa: E402
 import support  # noqa: E402
 from backends import CALL  # noqa: E402
 
@@ -74,19 +73,12 @@ def main():
         small = result == INT and parameters[0] == INT
         batch = support.batch_of([values(type, small) for type in parameters], function.inputs)
         backend = function.backend
-<<<<<<< HEAD
         block, out = backend.block(batch), backend.allocate(128)
         for _ in range(rounds):
             if backend.call("vivarium_invoke", function.handle, CALL, block, out) < 0:
                 raise backend.last_error()
         backend.call("vivarium_free", block)
         backend.call("vivarium_free", out)
-=======
-        address, out = backend.block(batch), backend.allocate(128)
-        for _ in range(rounds):
-            if backend.call("vivarium_invoke", function.handle, backends.CALL, address, out) != 0:
-                raise backend.last_error()
->>>>>>> b83e52d444f59c381ab4d356d8af607899ea1a13
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ class Refused(Exception):
 
 def load(raw, n_parameters):
     """Returns ("bound", kind, target, skip, null_on_error), or ("failed", kind, message,
-<<<<<<< HEAD
     exception)."""
     try:
         spec = loads(raw)
@@ -50,36 +49,6 @@ def describe(raw):
         return "described", declared_in(module)
     except Refused as refused:
         return _failed(refused)
-=======
-    exception) where message and exception may be None."""
-    try:
-        spec = loads(raw)
-        kind = spec.get("kind", "scalar")
-        _set_environment(spec["environment"])
-        module = _execute(spec["filename"], spec["code"])
-        name = spec["handler"]
-        if kind == "aggregate":
-            target = _aggregate(module, name)
-        else:
-            target = _find(module, name)
-            _check_signature(target, name, 1 if kind == "map" else n_parameters)
-        skip = _skipped(target, spec.get("null_handling", "call"), n_parameters)
-        null_on_error = kind == "scalar" and spec.get("on_error", "raise") == "null"
-    except _Refused as refused:
-        return _failed(refused)
-    return "bound", kind, target, skip, null_on_error
-
-
-def describe(raw):
-    """Returns ("described", JSON as bytes), or ("failed", kind, message, exception)."""
-    try:
-        spec = loads(raw)
-        _set_environment(spec["environment"])
-        _execute(spec["filename"], spec["code"])
-    except _Refused as refused:
-        return _failed(refused)
-    return "described", b'{"functions":[]}'
->>>>>>> b83e52d444f59c381ab4d356d8af607899ea1a13
 
 
 def _failed(refused):
@@ -87,42 +56,6 @@ def _failed(refused):
     if message is not None:
         message = message[:4096].encode("utf-8", "backslashreplace").replace(b"\0", b"\\x00")
     return "failed", kind, message, exception
-<<<<<<< HEAD
-=======
-
-
-def _aggregate(module, name):
-    """The five functions of an aggregate: methods of a class, of which one instance is made, or
-    functions of a module."""
-    found = _find(module, name)
-    if isinstance(found, type):
-        try:
-            found = found()
-        except BaseException as exception:
-            raise _Refused("handler", None, exception) from None
-    parts = []
-    for part in ("create_state", "accumulate", "retract", "merge", "finish"):
-        method = getattr(found, part, None)
-        if method is None and part != "retract":
-            raise _Refused("handler", f"the aggregate `{name}` has no `{part}`", None)
-        parts.append(method)
-    return tuple(parts)
-
-
-def _skipped(target, null_handling, n_parameters):
-    """For every parameter, whether a null there means that the row is skipped."""
-    if null_handling != "annotations":
-        return (null_handling == "skip",) * n_parameters
-    if isinstance(target, tuple):
-        target = target[1]
-    try:
-        parameters = list(inspect.signature(target, eval_str=True).parameters.values())
-    except Exception:
-        parameters = []
-    hints = [parameter.annotation for parameter in parameters][-n_parameters or None :]
-    hints += [inspect.Parameter.empty] * (n_parameters - len(hints))
-    return tuple(isinstance(hint, type) and hint is not inspect.Parameter.empty for hint in hints)
->>>>>>> b83e52d444f59c381ab4d356d8af607899ea1a13
 
 
 def _set_environment(variables):
