@@ -2,6 +2,8 @@
 
 import re
 
+from ._loader import Refused
+
 ATTRIBUTE = "__vivarium_declaration__"
 MAX_NAME = 255
 MAX_TYPE = 16 * 1024
@@ -11,6 +13,9 @@ ON_ERROR = ("raise", "null")
 
 # Servers that the code has built with the stand-ins of other projects' packages.
 servers = []
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+")
+_KEYWORDS = frozenset("NULL NOT NON NULLABLE UNSIGNED PRECISION VARYING WITH WITHOUT".split())
 
 # Control characters other than white space.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -23,6 +28,7 @@ class Declaration:
 
     __slots__ = ("name", "null_handling", "on_error")
     dialect = "vivarium"
+    listed = True
 
     def __init__(self, name, null_handling, on_error):
         self.name = name
@@ -45,7 +51,7 @@ class Declaration:
 class Fixed(Declaration):
     """A declaration whose types are known as text, and whose target is ready to be called."""
 
-    __slots__ = ("dialect", "_kind", "parameters", "result", "target")
+    __slots__ = ("dialect", "listed", "_kind", "parameters", "result", "target")
 
     def __init__(self, name, kind, parameters, result, target, dialect, null_handling="call"):
         super().__init__(name, null_handling, "raise")
@@ -54,6 +60,7 @@ class Fixed(Declaration):
         self.result = result
         self.target = target
         self.dialect = dialect
+        self.listed = True
 
     def kind(self, found):
         return self._kind
@@ -62,6 +69,13 @@ class Fixed(Declaration):
         return self.parameters, self.result, None
 
     def bind(self, found, name, n_parameters):
+        if n_parameters != len(self.parameters):
+            raise Refused(
+                "handler",
+                f"`{name}` is declared with {len(self.parameters)} input types, but it is called with "
+                f"{n_parameters} arguments",
+                None,
+            )
         return self.target, (self.null_handling == "skip",) * n_parameters
 
 
@@ -98,6 +112,14 @@ def brief(value):
     except Exception:
         return f"<{type(value).__name__} whose repr() failed>"
     return text if len(text) <= 100 else text[:97] + "..."
+
+
+def field_name(name, type_text):
+    """The name of a struct's field as the grammar of types reads it, in front of the type."""
+    plain = _PLAIN_NAME.fullmatch(name) and name.upper() not in _KEYWORDS
+    if plain and type_text.upper() != "NULL":
+        return name
+    return '"' + name.replace('"', '""') + '"'
 
 
 def check_name(name, what="name", identifier=True):

@@ -36,11 +36,13 @@ def _found(module):
     served = {}
     for server in _declaration.servers:
         for name, found in server._functions.items():
+            if (declaration := declaration_of(found)) is None or not declaration.listed:
+                continue
             served.setdefault(server.dialect, {})[id(found)] = name, found
     seen = set()
     for handler, found in list(vars(module).items()):
         declaration = declaration_of(found)
-        if declaration is None or id(found) in seen:
+        if declaration is None or not declaration.listed or id(found) in seen:
             continue
         seen.add(id(found))
         if declaration.dialect in served and id(found) not in served[declaration.dialect]:
@@ -48,7 +50,8 @@ def _found(module):
         yield handler, found, declaration
     for functions in served.values():
         for name, found in functions.values():
-            if id(found) not in seen and (declaration := declaration_of(found)) is not None:
+            declaration = declaration_of(found)
+            if declaration is not None and declaration.listed and id(found) not in seen:
                 seen.add(id(found))
                 yield name, found, declaration
 

@@ -15,6 +15,7 @@ import uuid
 import _vivarium
 
 from . import DayTime, MonthDayNano
+from ._declaration import field_name
 from ._loader import Refused
 
 MAX_DEPTH = 32
@@ -50,8 +51,6 @@ _QUALIFIERS = (typing.Required, typing.NotRequired, typing.ReadOnly, typing.Clas
 _COLUMN = getattr(_vivarium, "Column", None)
 
 _MARK = re.compile(r"(?is)(.*\S)\s+(NOT\s+NULL|NULL)\s*")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+")
-_KEYWORDS = frozenset("NULL NOT NON NULLABLE UNSIGNED PRECISION VARYING WITH WITHOUT".split())
 
 
 class HintError(Exception):
@@ -147,7 +146,7 @@ def read(hint, scope, depth=0):
             return Type(text)
     declared = getattr(hint, "__vivarium_type__", None)
     if type(declared) is str:
-        return from_text(declared)
+        return from_text(declared, True)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is not None:
         return _read_generic(origin, arguments, hint, scope, depth)
@@ -268,13 +267,8 @@ def _read_class(cls, depth):
 
 def struct(names, items, made=None):
     """A struct of named types."""
-    fields = ", ".join(f"{_quoted(name, item)} {item.marked()}" for name, item in zip(names, items))
+    fields = ", ".join(f"{field_name(name, item.text)} {item.marked()}" for name, item in zip(names, items))
     return Type(f"STRUCT<{fields}>", shape="struct", items=tuple(items), names=tuple(names), made=made)
-
-
-def _quoted(name, item):
-    plain = _NAME.fullmatch(name) and name.upper() not in _KEYWORDS and item.text.upper() != "NULL"
-    return name if plain else '"' + name.replace('"', '""') + '"'
 
 
 def admits_none(hint, scope):
@@ -284,8 +278,8 @@ def admits_none(hint, scope):
     hint = scope.resolve(hint)
     if any(hint is anything for anything in (None, types.NoneType, typing.Any, object)):
         return True
-    if getattr(hint, "__vivarium_type__", None) is not None:
-        return from_text(hint.__vivarium_type__).nullable
+    if type(getattr(hint, "__vivarium_type__", None)) is str:
+        return True  # a type of pyarrow's says nothing about None
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         return admits_none(arguments[0], scope)
