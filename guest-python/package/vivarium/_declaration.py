@@ -14,6 +14,9 @@ ON_ERROR = ("raise", "null")
 # Servers that the code has built with the stand-ins of other projects' packages.
 servers = []
 
+# A type with the mark that says whether it may be null.
+MARKED = re.compile(r"(?is)\s*(.*?\S)\s+(NOT\s+NULL|NULL)\s*")
+
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+")
 _KEYWORDS = frozenset("NULL NOT NON NULLABLE UNSIGNED PRECISION VARYING WITH WITHOUT".split())
 

@@ -4,11 +4,10 @@ import inspect
 import re
 from collections.abc import Iterable
 
-from ._declaration import brief, check_name, check_type_text, servers
+from ._declaration import MARKED, brief, check_name, check_type_text, servers
 
 MAX_DEPTH = 32
 
-_MARK = re.compile(r"(?is)(.*\S)\s+(NOT\s+NULL|NULL)\s*")
 _CALL = re.compile(r"""(?is)\s*(?:(?:\w+|"[^"]*")\s+)?(\w+)\s*\((.*)\)\s*""")
 _BINARY = ("BINARY", "VARBINARY", "BYTEA", "LARGE_BINARY")
 
@@ -69,20 +68,20 @@ def type_text(given, what, nullable):
     if type(text) is not str or isinstance(given, type):
         raise TypeError(f"{what} must be a type as text or a pyarrow type, not {brief(given)}")
     check_type_text(text, what)
-    if text == "NULL" or _MARK.fullmatch(text):
+    if text == "NULL" or MARKED.fullmatch(text):
         return text
     return text + (" NULL" if nullable else " NOT NULL")
 
 
 def is_nullable(text):
     """Whether a type's text does not end with NOT NULL."""
-    mark = _MARK.fullmatch(text)
+    mark = MARKED.fullmatch(text)
     return mark is None or mark[2].upper() == "NULL"
 
 
 def marked(text):
     """The text with a mark: NULL if it has none."""
-    return text if text.strip().upper() == "NULL" or _MARK.fullmatch(text) else text + " NULL"
+    return text if text.strip().upper() == "NULL" or MARKED.fullmatch(text) else text + " NULL"
 
 
 def shape_of(given, read_text):
@@ -117,7 +116,7 @@ def _plain(text):
 
 def databend_shape(text, depth=0):
     """The shape of `ARRAY(T)`, `MAP(K, V)`, `TUPLE(T, ..)` and what is inside."""
-    if mark := _MARK.fullmatch(text):
+    if mark := MARKED.fullmatch(text):
         text = mark[1]
     call = _CALL.fullmatch(text) if depth <= MAX_DEPTH else None
     if call is None:

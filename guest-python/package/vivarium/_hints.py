@@ -6,7 +6,6 @@ import datetime
 import decimal
 import functools
 import inspect
-import re
 import sys
 import types
 import typing
@@ -15,7 +14,7 @@ import uuid
 import _vivarium
 
 from . import DayTime, MonthDayNano
-from ._declaration import field_name
+from ._declaration import MARKED, field_name
 from ._loader import Refused
 
 MAX_DEPTH = 32
@@ -50,7 +49,6 @@ _COLUMNS = (*_LISTS, collections.abc.Collection, *_STREAMS)
 _QUALIFIERS = (typing.Required, typing.NotRequired, typing.ReadOnly, typing.ClassVar, typing.Final)
 _COLUMN = getattr(_vivarium, "Column", None)
 
-_MARK = re.compile(r"(?is)(.*\S)\s+(NOT\s+NULL|NULL)\s*")
 
 
 class HintError(Exception):
@@ -159,8 +157,8 @@ def from_text(text, nullable=False):
     """A type given as text, with its mark taken off."""
     if text.strip().upper() == "NULL":
         return Type("NULL", True)
-    if marked := _MARK.fullmatch(text):
-        return Type(marked[1].strip(), marked[2].upper() == "NULL")
+    if marked := MARKED.fullmatch(text):
+        return Type(marked[1], marked[2].upper() == "NULL")
     return Type(text.strip(), nullable)
 
 
