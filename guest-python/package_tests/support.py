@@ -97,10 +97,10 @@ def only(code, **options):
 class Case(unittest.TestCase):
     """A test with the assertions that tables need."""
 
-    def refused(self, kind, part, function, *arguments, **options):
+    def refused(self, failure, part, function, /, *arguments, **options):
         """Checks that the call is refused for a reason that holds `part`; returns the message."""
         with self.assertRaises(Failed) as caught:
             function(*arguments, **options)
-        self.assertEqual(caught.exception.kind, kind, caught.exception)
+        self.assertEqual(caught.exception.kind, failure, caught.exception)
         self.assertIn(part, str(caught.exception))
         return str(caught.exception)

@@ -100,7 +100,7 @@ class Aggregate:
             told = function and _hints.signature(function)
             if not told:
                 continue
-            parameters, _, hint = told
+            parameters, _, hint, _ = told
             if which == "first":
                 hint = parameters[0][1] if parameters else _EMPTY
             if hint is not _EMPTY and hint is not None:

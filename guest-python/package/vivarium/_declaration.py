@@ -94,7 +94,7 @@ def declaration_of(found):
     owner = type if issubclass(type(found), type) else object
     try:
         declaration = owner.__getattribute__(found, "__dict__").get(ATTRIBUTE)
-    except Exception:
+    except BaseException:  # a `__dict__` of its own may raise anything
         return None
     return declaration if issubclass(type(declaration), Declaration) else None
 

@@ -324,17 +324,19 @@ def streamed(hint, scope, lists=False):
 
 
 def signature(function):
-    """([(name, hint)], variadic, hint of the result) of a callable's positional parameters, or
-    None if it does not tell."""
+    """([(name, hint)], variadic, hint of the result, number of parameters without a default) of a
+    callable's positional parameters, or None if it does not tell. `variadic` is the hint of `*args`,
+    or False."""
     try:
         told = inspect.signature(function)
-        parameters, variadic = [], False
+        parameters, variadic, required = [], False, 0
         for parameter in told.parameters.values():
             if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
                 parameters.append((parameter.name, parameter.annotation))
+                required += parameter.default is parameter.empty
             elif parameter.kind is parameter.VAR_POSITIONAL:
                 variadic = parameter.annotation
-        return parameters, variadic, told.return_annotation
+        return parameters, variadic, told.return_annotation, required
     except Exception:
         return None
 
@@ -347,7 +349,7 @@ def skipped_by_hints(function, name, n_parameters, columns=False, leading=0, hin
         told = signature(function)
         if told is None:
             return (False,) * n_parameters
-        parameters, variadic, _ = told
+        parameters, variadic, *_ = told
         hints = parameters[leading:]
         if variadic is not False:
             hints = hints + [("*args", variadic)] * (n_parameters - len(hints))

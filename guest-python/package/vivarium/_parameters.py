@@ -10,6 +10,9 @@ from ._loader import Refused
 MAX_PARAMETERS = 1024
 EMPTY = inspect.Parameter.empty
 
+# The signature of a callable that does not tell: it may take anything.
+UNKNOWN = [], EMPTY, EMPTY, 0
+
 
 class Parameter:
     """A parameter with the text of its type, if the decorator gave text, and its hint."""
@@ -20,6 +23,10 @@ class Parameter:
         self.name = name
         self.text = given if type(given) is str else None
         self.hint = hint if given is None or self.text is not None else given
+
+    def untold(self):
+        """Whether nothing tells the type."""
+        return self.text is None and self.hint is EMPTY
 
     def type_text(self, scope, skips):
         """The type as text."""
@@ -65,7 +72,7 @@ def parameters_of(function, name, given, columns=False, leading=0):
     of the function's own parameters that are none of ours, and `columns` says that its hints are
     columns'."""
     scope = _hints.Scope.of(function)
-    own, variadic, result = _hints.signature(function) or ([], EMPTY, EMPTY)
+    own, variadic, result, required = _hints.signature(function) or UNKNOWN
     own = own[leading:]
     named = given if type(given) is dict else None
     ordered = list(given) if type(given) is tuple else []
@@ -95,6 +102,9 @@ def parameters_of(function, name, given, columns=False, leading=0):
         if columns:
             hint = _element(hint, scope, name, parameter, told)
         parameters.append(Parameter(parameter, told, hint))
+    # At the end, what has a default and nothing that tells a type is the function's own affair.
+    while len(parameters) > required - leading and parameters and parameters[-1].untold():
+        parameters.pop()
     return parameters, result
 
 
@@ -125,7 +135,7 @@ def typed(parameters, scope, name, skip):
     """[(name, type as text)]."""
     types = []
     for parameter, skips in zip(parameters, skip):
-        if parameter.text is None and parameter.hint is EMPTY:
+        if parameter.untold():
             message = f"`{name}`: `{parameter.name}` has neither a hint nor a type from the decorator"
             raise Refused("handler", message, None)
         try:
