@@ -7,7 +7,7 @@ from ._declaration import brief, check_name, check_type_text
 from ._hints import HintError, unusable
 from ._loader import Refused
 
-MAX_PARAMETERS = 1024
+MAX_PARAMETERS = 1000
 EMPTY = inspect.Parameter.empty
 
 # The signature of a callable that does not tell: it may take anything.

@@ -389,7 +389,7 @@ def map_batches(
 
     Args:
         name: What callers use, if it is not the function's name.
-        parameters: The input's columns as a dict or a list of pairs; any columns without it.
+        parameters: The input's columns as a dict or a list of pairs; a function that is served needs them.
         result: The output's columns as a dict or a list of pairs.
 
     Example:
