@@ -7,6 +7,7 @@ from ._declaration import check_name, declaration_of
 from ._loader import Refused
 
 MAX_FUNCTIONS = 1000
+MAX_PARAMETERS = 1000
 MAX_BYTES = 1024 * 1024
 
 
@@ -61,6 +62,8 @@ def _describe(handler, found, declaration):
         check_name(handler, "the name of a function", identifier=False)
         kind = declaration.kind(found)
         parameters, (result, result_type), state = declaration.types(found, handler)
+        if len(parameters) > MAX_PARAMETERS:
+            raise ValueError(f"`{handler}` has {len(parameters)} parameters, the limit is {MAX_PARAMETERS}")
         for name, _ in parameters:
             check_name(name, f"`{handler}`: the name of a parameter", identifier=False)
     except Refused:
