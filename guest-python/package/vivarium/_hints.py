@@ -338,19 +338,18 @@ def signature(function):
         return None
 
 
-def skipped_by_hints(function, name, n_parameters, columns=False, leading=0, hints=None):
-    """For each parameter whether null in it skips the row: where a hint excludes None. `hints`
-    take the place of the function's own."""
-    scope = Scope.of(function)
-    if hints is None:
-        told = signature(function)
-        if told is None:
-            return (False,) * n_parameters
-        parameters, variadic, *_ = told
-        hints = parameters[leading:]
-        if variadic is not False:
-            hints = hints + [("*args", variadic)] * (n_parameters - len(hints))
+def skipped_by_hints(function, name, n_parameters, columns=False, leading=0):
+    """For each of a function's parameters after `leading` ones, whether null in it skips the row:
+    where its hint excludes None."""
     skip = [False] * n_parameters
+    told = signature(function)
+    if told is None:
+        return tuple(skip)
+    scope = Scope.of(function)
+    parameters, variadic, *_ = told
+    hints = parameters[leading:]
+    if variadic is not False:
+        hints = hints + [("*args", variadic)] * (n_parameters - len(hints))
     for index, (parameter, hint) in enumerate(hints[:n_parameters]):
         try:
             skip[index] = not admits_none(element(hint, scope) if columns else hint, scope)
