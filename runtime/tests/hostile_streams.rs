@@ -171,6 +171,25 @@ fn a_sink_that_breaks_ends_the_stream_and_not_the_instance() {
 }
 
 #[test]
+fn the_input_of_a_dropped_stream_stays_until_the_guest_knows() {
+    // Remembers where its input was; the same place twice in a row stops it.
+    let first = format!(
+        "(if (i32.eq (i32.load (i32.const 80000)) (local.get $input)) (then unreachable))
+        (i32.store (i32.const 80000) (local.get $input))
+        {}",
+        rows(&[0], 1)
+    );
+    let mut dropping = instance(&table_spec(), &steps(&first, &rows(&[0], 1)));
+    for _ in 0..10 {
+        assert!(dropping.expand(&int64_batch([1]), &mut |_| ControlFlow::Break(())).is_ok());
+    }
+    // Where a stream has ended its block is used again.
+    let mut ending = instance(&table_spec(), &steps(&first, "(i32.const 2)"));
+    expand(&mut ending, 1).1.unwrap();
+    assert!(matches!(expand(&mut ending, 1).1, Err(CallError::Trap { .. })));
+}
+
+#[test]
 fn rows_of_rows_that_are_not_there() {
     for (first, then, row, least) in [
         (&[0, 1, 0][..], &[][..], 0, 1),
