@@ -82,7 +82,7 @@ row_is_skipped(const Function *function, int64_t row)
 
 /* Calls `callable` with the arguments of a row. `first`, if not NULL, is passed before them; the
  * reference to it is the caller's. NULL with a failure recorded or an exception raised. */
-static inline PyObject *
+static inline __attribute__((always_inline)) PyObject *
 call_row(Function *function, const Callable *callable, PyObject *first, int64_t row)
 {
     PyObject **arguments = function_arguments(function), **start = arguments;

@@ -16,7 +16,7 @@ typedef struct {
 } Failures;
 
 /* Runs one row. 0, or -1 with a failure recorded or an exception raised. */
-static inline int
+static inline __attribute__((always_inline)) int
 invoke_row(Function *function, int64_t row)
 {
     PyObject *result = call_row(function, &function->handler, NULL, row);
