@@ -449,6 +449,19 @@ fn a_failing_source_is_given_back() {
 }
 
 #[test]
+fn a_source_that_panics_poisons() {
+    let run = || {
+        let mut instance = instance(&map_spec(), PULLING);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            instance.map(&mut || panic!("on purpose"), &mut |_| ControlFlow::Continue(()))
+        }));
+        assert!(panicked.is_err());
+        assert!(matches!(map(&mut instance, 1).1, Err(CallError::Poisoned)));
+    };
+    worker_thread("test").spawn(run).unwrap().join().unwrap();
+}
+
+#[test]
 fn waiting_for_input_or_output_does_not_count() {
     let limits = Limits { deadline_ms: 60, ..LIMITS };
     let pause = || std::thread::sleep(std::time::Duration::from_millis(100));
