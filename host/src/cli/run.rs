@@ -124,7 +124,7 @@ struct ResultType {
 }
 
 fn result_type(text: &str) -> Result<ResultType, sql_types::SqlTypeError> {
-    let field = sql_types::parse_field("result", text)?;
+    let field = sql_types::parse_field("result", text, sql_types::Dialect::Vivarium)?;
     // On a command line a bare type is a wish for values, not a promise that there is never None.
     let required = text.trim_end().to_ascii_uppercase().ends_with("NOT NULL");
     Ok(ResultType { data_type: field.data_type().clone(), nullable: !required })

@@ -261,7 +261,7 @@ fn check_annotation(parameter: &Parameter, field: &Field) -> Result<(), Signatur
                 parameter: parameter.name.clone(),
                 annotation: annotation.text.clone(),
                 column: field.name().clone(),
-                data_type: sql_types::display(&field.clone().with_nullable(false)),
+                data_type: sql_types::display_type(field),
             })
         }
         _ => Ok(()),
