@@ -8,6 +8,7 @@
 pub mod audit;
 pub mod config;
 mod connections;
+pub mod declared;
 pub mod flight;
 pub mod functions;
 pub mod local;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 
+use vivarium_runtime::{FunctionKind, FunctionSpec};
+
 use super::dialect::{ARROW_UDF_JSON, DATABEND_EXTENSION, EXTENSION_NAME, JSON};
 
 /// The field as the sandbox gets it: the same storage, every dialect's JSON under Arrow's canonical
@@ -20,6 +22,20 @@ pub fn guest_field(field: &Field) -> Field {
     let metadata = metadata.map(|name| (EXTENSION_NAME.to_owned(), name.to_owned()));
     Field::new(field.name(), guest_type(field.data_type()), field.is_nullable())
         .with_metadata(HashMap::from_iter(metadata))
+}
+
+/// The definition of a function as the sandbox gets it: the same, with each type as [`guest_field`]
+/// gives it.
+pub fn guest_spec(spec: &FunctionSpec) -> FunctionSpec {
+    FunctionSpec {
+        parameters: spec.parameters.iter().map(guest_field).collect(),
+        result: guest_field(&spec.result),
+        kind: match &spec.kind {
+            FunctionKind::Aggregate { state } => FunctionKind::Aggregate { state: guest_field(state) },
+            other => other.clone(),
+        },
+        ..spec.clone()
+    }
 }
 
 fn guest_type(data_type: &DataType) -> DataType {

@@ -59,7 +59,7 @@ pub use dialect::{
 };
 pub use display::{display, display_type};
 pub use error::SqlTypeError;
-pub use guest::guest_field;
+pub use guest::{guest_field, guest_spec};
 
 use arrow::datatypes::Field;
 
