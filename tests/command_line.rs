@@ -107,6 +107,7 @@ fn audit_lists_exactly_the_capability_set() {
     assert_eq!(
         sorted,
         [
+            "vivarium.pull",
             "vivarium.refill",
             "wasi_snapshot_preview1.clock_time_get",
             "wasi_snapshot_preview1.fd_write",

@@ -6,7 +6,7 @@ use crate::codec::{StoredMemory, runs_where};
 use crate::engine::{Engine, EngineInner};
 use crate::exchange::{SchemaError, SchemaPlan};
 use crate::function::{FunctionSpec, SpecError};
-use crate::guest::Guest;
+use crate::guest::{Guest, LoadedSchemas};
 use crate::host_state::HostState;
 use crate::image::{ForkError, Image};
 use crate::limits::BuildLimits;
@@ -59,7 +59,8 @@ pub(crate) struct BuildResult<'a> {
 pub(crate) fn build(engine: &Engine, spec: &FunctionSpec, limits: &BuildLimits) -> Result<Image, BuildError> {
     spec.check(limits.code_bytes)?;
     let input = SchemaPlan::parameters(&spec.parameters)?;
-    let output = SchemaPlan::result(&spec.result)?;
+    let output = SchemaPlan::result(&spec.guest_output())?;
+    let folded = spec.state().map(SchemaPlan::result).transpose()?;
     with_guest_stack(|| {
         let inner = &engine.0;
         let _admitted = inner.admission.reserve(limits.memory_bytes)?;
@@ -70,7 +71,7 @@ pub(crate) fn build(engine: &Engine, spec: &FunctionSpec, limits: &BuildLimits) 
             memory_bytes: limits.memory_bytes,
         };
         let mut guest = inner.fork(&inner.base_memory, &inner.base.globals, state, call_limits)?;
-        let loaded = guest.begin().and_then(|()| load(&mut guest, spec, &input, &output));
+        let loaded = guest.begin().and_then(|()| load(&mut guest, spec, &input, &output, folded.as_ref()));
         let fuel = guest.end();
         let logs = guest.state_mut().logs.take();
         let function = match loaded {
@@ -98,25 +99,36 @@ fn load(
     spec: &FunctionSpec,
     input: &SchemaPlan,
     output: &SchemaPlan,
+    state: Option<&SchemaPlan>,
 ) -> Result<u32, CallError> {
-    let json = spec.guest_json();
-    let spec_len = u32::try_from(json.len()).map_err(CallError::host)?;
-    let spec_at = guest.alloc(spec_len.max(1))?;
-    let start = spec_at as usize;
-    if let Some(dest) = guest.memory_mut().get_mut(start..start + json.len()) {
-        dest.copy_from_slice(json.as_bytes());
-    }
-    let input_at = write_schema(guest, input)?;
-    let output_at = write_schema(guest, output)?;
-    let function = guest.load(spec_at, spec_len, input_at, output_at)?;
-    for pointer in [spec_at, input_at, output_at] {
-        guest.free(pointer)?;
+    let (spec, spec_len) = write_text(guest, &spec.guest_json())?;
+    let schemas = LoadedSchemas {
+        input: write_schema(guest, input)?,
+        output: write_schema(guest, output)?,
+        state: state.map(|state| write_schema(guest, state)).transpose()?.unwrap_or(0),
+    };
+    let function = guest.load(spec, spec_len, schemas)?;
+    for pointer in [spec, schemas.input, schemas.output, schemas.state] {
+        if pointer != 0 {
+            guest.free(pointer)?;
+        }
     }
     if guest.drew_while_loading()? {
         guest.state_mut().drew_randomness = true;
     }
     guest.freeze()?;
     Ok(function)
+}
+
+/// Puts a text into the guest's memory; returns where it is and how long.
+pub(crate) fn write_text(guest: &mut Guest, text: &str) -> Result<(u32, u32), CallError> {
+    let len = u32::try_from(text.len()).map_err(CallError::host)?;
+    let at = guest.alloc(len.max(1))?;
+    let start = at as usize;
+    if let Some(dest) = guest.memory_mut().get_mut(start..start + text.len()) {
+        dest.copy_from_slice(text.as_bytes());
+    }
+    Ok((at, len))
 }
 
 fn write_schema(guest: &mut Guest, schema: &SchemaPlan) -> Result<u32, CallError> {

@@ -163,6 +163,44 @@ pub enum ProtocolViolation {
         /// Size of its memory.
         memory: u64,
     },
+    /// The guest asked for a batch of input that was not waiting, or gave room for it that is too small,
+    /// misaligned or not there.
+    #[error(
+        "`vivarium_pull` was called out of order or with unusable room: {size} bytes at {room:#x} of {memory}"
+    )]
+    Pull {
+        /// Where the room should be.
+        room: u32,
+        /// Its size, in bytes.
+        size: u32,
+        /// Size of the guest's memory.
+        memory: u64,
+    },
+    /// A table function's row number that is smaller than the one before, or than 0, or that the batch does
+    /// not have.
+    #[error("an output row belongs to input row {row}; it must be at least {least} and below {rows}")]
+    Row {
+        /// The number.
+        row: i32,
+        /// The last one before it.
+        least: i32,
+        /// Rows of the input batch.
+        rows: usize,
+    },
+    /// The list of a module's declarations is larger than the ABI allows.
+    #[error("the declarations have {requested} bytes, {limit} are allowed")]
+    DescriptionSize {
+        /// Bytes allowed.
+        limit: u32,
+        /// Bytes claimed.
+        requested: u32,
+    },
+    /// The list of a module's declarations is not one.
+    #[error("the declarations cannot be read: {reason}")]
+    Description {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The guest reported an error larger than the ABI allows.
     #[error("the error has {requested} bytes, {limit} are allowed")]
     ErrorSize {

@@ -1,5 +1,6 @@
 //! What a function is: its code, its signature, its environment.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -124,6 +125,20 @@ pub enum SpecError {
         /// The variable's name.
         name: String,
     },
+    /// The result of a map function is not a batch.
+    #[error(
+        "a map function gives batches: its result must be a struct that is not nullable, not {data_type}"
+    )]
+    MapResult {
+        /// The declared result.
+        data_type: DataType,
+    },
+    /// Rows that fail cannot become null.
+    #[error("on_error `null` is for scalar functions, not for those of kind `{kind}`")]
+    OnError {
+        /// The function's kind.
+        kind: &'static str,
+    },
 }
 
 impl FunctionSpec {
@@ -138,6 +153,25 @@ impl FunctionSpec {
         Arc::new(Schema::new(fields))
     }
 
+    /// What the guest writes: a struct where [`FunctionSpec::output_schema`] has other columns than the
+    /// result.
+    pub(crate) fn guest_output(&self) -> Cow<'_, Field> {
+        match self.kind {
+            FunctionKind::Table => {
+                Cow::Owned(Field::new_struct("", self.output_schema().fields().clone(), false))
+            }
+            _ => Cow::Borrowed(&self.result),
+        }
+    }
+
+    /// Type of the state, if the function is an aggregate.
+    pub(crate) fn state(&self) -> Option<&Field> {
+        match &self.kind {
+            FunctionKind::Aggregate { state } => Some(state),
+            _ => None,
+        }
+    }
+
     /// Content address: SHA-256 over every field of the spec in a canonical form.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
@@ -147,11 +181,7 @@ impl FunctionSpec {
         }
         hash.update((self.parameters.len() as u64).to_le_bytes());
         hash_bytes(&mut hash, self.kind.name().as_bytes());
-        let state = match &self.kind {
-            FunctionKind::Aggregate { state } => Some(state),
-            _ => None,
-        };
-        for field in self.parameters.iter().chain([&self.result]).chain(state) {
+        for field in self.parameters.iter().chain([&self.result]).chain(self.state()) {
             // Fields hold hash maps (their metadata), whose order differs from run to run.
             match serde_json::to_value(field) {
                 Ok(value) => hash_json(&mut hash, &value),
@@ -177,21 +207,15 @@ impl FunctionSpec {
 
     /// Checks what can be checked without running the code.
     pub(crate) fn check(&self, code_bytes: u64) -> Result<(), SpecError> {
-        let environment: usize = self.environment.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let requested = (self.code.len() + environment) as u64;
-        if requested > code_bytes {
-            return Err(SpecError::TooLarge { limit: code_bytes, requested });
-        }
-        let name = self.filename.as_str();
-        if name.is_empty() || name.len() > 255 || name.contains(['/', '\0']) || name == "." || name == ".." {
-            return Err(SpecError::Filename { filename: self.filename.clone() });
-        }
-        for (name, value) in &self.environment {
-            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(SpecError::Environment { name: name.clone() });
+        check_module(&self.filename, &self.code, &self.environment, code_bytes)?;
+        let is_batch = matches!(self.result.data_type(), DataType::Struct(_)) && !self.result.is_nullable();
+        match (&self.kind, self.on_error) {
+            (FunctionKind::Map, _) if !is_batch => {
+                Err(SpecError::MapResult { data_type: self.result.data_type().clone() })
             }
+            (FunctionKind::Scalar, _) | (_, OnError::Raise) => Ok(()),
+            (kind, OnError::Null) => Err(SpecError::OnError { kind: kind.name() }),
         }
-        Ok(())
     }
 
     /// The spec as `vivarium_load` takes it.
@@ -202,10 +226,43 @@ impl FunctionSpec {
             "filename": self.filename,
             "code": self.code,
             "environment": self.environment,
-            "skip_null": self.null_handling == NullHandling::SkipNull,
+            "kind": self.kind.name(),
+            "null_handling": match self.null_handling {
+                NullHandling::CallOnNull => "call",
+                NullHandling::SkipNull => "skip",
+                NullHandling::ByAnnotation => "annotations",
+            },
+            "on_error": match self.on_error {
+                OnError::Raise => "raise",
+                OnError::Null => "null",
+            },
         })
         .to_string()
     }
+}
+
+/// Checks a module's file name, size and environment.
+pub(crate) fn check_module(
+    filename: &str,
+    code: &str,
+    environment: &BTreeMap<String, String>,
+    code_bytes: u64,
+) -> Result<(), SpecError> {
+    let variables: usize = environment.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let requested = (code.len() + variables) as u64;
+    if requested > code_bytes {
+        return Err(SpecError::TooLarge { limit: code_bytes, requested });
+    }
+    let special = filename.is_empty() || filename == "." || filename == "..";
+    if special || filename.len() > 255 || filename.contains(['/', '\0']) {
+        return Err(SpecError::Filename { filename: filename.to_owned() });
+    }
+    for (name, value) in environment {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(SpecError::Environment { name: name.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// The column of a table function's output that says which input row an output row belongs to.
@@ -318,5 +375,23 @@ mod tests {
         assert_eq!(spec().check(5), Err(SpecError::TooLarge { limit: 5, requested: 18 }));
         let environment = BTreeMap::from([("A=B".to_owned(), String::new())]);
         assert!(FunctionSpec { environment, ..spec() }.check(1000).is_err());
+        let map = FunctionSpec { kind: FunctionKind::Map, ..spec() };
+        assert_eq!(map.check(1000), Err(SpecError::MapResult { data_type: DataType::Int64 }));
+        let table = FunctionSpec { kind: FunctionKind::Table, on_error: OnError::Null, ..spec() };
+        assert_eq!(table.check(1000), Err(SpecError::OnError { kind: "table" }));
+    }
+
+    #[test]
+    fn the_output_has_the_columns_of_its_kind() {
+        let names = |spec: &FunctionSpec| {
+            spec.output_schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&spec()), ["y"]);
+        assert_eq!(names(&FunctionSpec { kind: FunctionKind::Table, ..spec() }), ["row", "y"]);
+        let columns = vec![spec().result, Field::new("z", DataType::Utf8, false)];
+        let result = Field::new_struct("batch", columns, false);
+        let map = FunctionSpec { kind: FunctionKind::Map, result, ..spec() };
+        assert_eq!(names(&map), ["y", "z"]);
+        assert!(map.check(1000).is_ok());
     }
 }

@@ -11,10 +11,23 @@ use wasmtime::{
 use crate::call::{CallError, ProtocolViolation};
 use crate::function_error::{ERROR_BYTES_MAX, FunctionError};
 use crate::globals::{GlobalExports, Globals};
-use crate::host_state::{Handles, HostState, begin_call, fuel_used};
+use crate::host_state::{Handles, HostState, begin_call, charge, fuel_used};
 use crate::instrument::{FUEL_EXPORT, START_EXPORT};
 use crate::memory::{Prepared, with_prepared};
+use crate::operation::{Answer, Expect, Operation};
 use crate::trap::{CallLimits, explain};
+
+/// Longest list of declarations that is read from a guest, in bytes.
+const DESCRIPTION_BYTES_MAX: u32 = 1 << 20;
+
+/// Where the schemas of a function that is being loaded are in the guest's memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LoadedSchemas {
+    pub(crate) input: u32,
+    pub(crate) output: u32,
+    /// 0 unless the function is an aggregate.
+    pub(crate) state: u32,
+}
 
 /// A module that has everything a guest must have.
 #[derive(Clone)]
@@ -36,6 +49,7 @@ pub(crate) struct Exports {
     alloc: Export,
     free: Export,
     load: Export,
+    describe: Export,
     image_flags: Export,
     freeze: Export,
     invoke: Export,
@@ -73,6 +87,7 @@ impl GuestModule {
             alloc: export("vivarium_alloc")?,
             free: export("vivarium_free")?,
             load: export("vivarium_load")?,
+            describe: export("vivarium_describe")?,
             image_flags: export("vivarium_image_flags")?,
             freeze: export("vivarium_freeze")?,
             invoke: export("vivarium_invoke")?,
@@ -146,6 +161,12 @@ impl Guest {
         begin_call(&mut self.store, self.limits.fuel, deadline).map_err(CallError::host)?;
         self.store.data_mut().growth.denied = false;
         Ok(())
+    }
+
+    /// Takes fuel for work that the host does for the guest.
+    pub(crate) fn charge(&mut self, units: u64) -> Result<(), CallError> {
+        let charged = charge(&mut self.store, units);
+        charged.map_err(|error| explain(&error, self.store.data(), self.limits, (0, 0)))
     }
 
     /// Ends the account that [`Guest::begin`] started and returns the fuel it used.
@@ -268,10 +289,10 @@ impl Guest {
         &mut self,
         spec: u32,
         spec_len: u32,
-        input: u32,
-        output: u32,
+        schemas: LoadedSchemas,
     ) -> Result<u32, CallError> {
-        let handle: i32 = self.call(self.exports.load, (spec, spec_len, input, output))?;
+        let LoadedSchemas { input, output, state } = schemas;
+        let handle: i32 = self.call(self.exports.load, (spec, spec_len, input, output, state))?;
         match handle {
             0 => Err(self.last_error()),
             handle if handle > 0 => Ok(handle.cast_unsigned()),
@@ -294,10 +315,52 @@ impl Guest {
         self.zero_or_error(self.exports.freeze.name, answer)
     }
 
-    /// Runs the function with this handle over the `ArrowArray` at `input`.
-    pub(crate) fn invoke(&mut self, function: u32, input: u32, output: u32) -> Result<(), CallError> {
-        let answer: i32 = self.call(self.exports.invoke, (function, input, output))?;
-        self.zero_or_error(self.exports.invoke.name, answer)
+    /// Asks the function with this handle for an operation over the `ArrowArray` at `input`. Of an answer
+    /// that says so, [`Guest::last_error`] tells why it failed.
+    pub(crate) fn invoke(
+        &mut self,
+        function: u32,
+        operation: Operation,
+        input: u32,
+        output: u32,
+        expect: Expect,
+    ) -> Result<Answer, CallError> {
+        let answer: i32 = self.call(self.exports.invoke, (function, operation as i32, input, output))?;
+        Answer::read(answer, expect).ok_or_else(|| self.answer(self.exports.invoke.name, answer))
+    }
+
+    /// Executes a module and returns what it declares, as JSON; the spec is the guest's own.
+    pub(crate) fn describe(&mut self, spec: u32, spec_len: u32) -> Result<Vec<u8>, CallError> {
+        let out = self.alloc(64)?;
+        let answer: i32 = self.call(self.exports.describe, (spec, spec_len, out))?;
+        self.zero_or_error(self.exports.describe.name, answer)?;
+        let (pointer, len) = self.span(out);
+        if len > DESCRIPTION_BYTES_MAX {
+            let limit = DESCRIPTION_BYTES_MAX;
+            return Err(self.violation(ProtocolViolation::DescriptionSize { limit, requested: len }));
+        }
+        let description = self.text(self.exports.describe.name, pointer, len)?.to_vec();
+        self.free(out)?;
+        Ok(description)
+    }
+
+    /// A pointer and a length that the guest wrote at `at`.
+    fn span(&self, at: u32) -> (u32, u32) {
+        let field = |at: usize| -> Option<u32> {
+            self.memory().get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+        };
+        (field(at as usize).unwrap_or(0), field(at as usize + 4).unwrap_or(0))
+    }
+
+    /// `len` bytes at `pointer`, which `export` gave.
+    fn text(&mut self, export: &'static str, pointer: u32, len: u32) -> Result<&[u8], CallError> {
+        let (start, end) = (pointer as usize, pointer as usize + len as usize);
+        let memory = self.memory().len() as u64;
+        if end as u64 > memory {
+            let bytes = u64::from(len);
+            return Err(self.violation(ProtocolViolation::Pointer { export, pointer, bytes, memory }));
+        }
+        Ok(self.memory().get(start..end).unwrap_or_default())
     }
 
     fn zero_or_error(&mut self, export: &'static str, answer: i32) -> Result<(), CallError> {
@@ -318,7 +381,7 @@ impl Guest {
     }
 
     /// Asks the guest what went wrong.
-    fn last_error(&mut self) -> CallError {
+    pub(crate) fn last_error(&mut self) -> CallError {
         match self.read_error() {
             Ok(error) => CallError::of_function(error, self.limits.memory_bytes),
             Err(error) => error,
@@ -328,25 +391,13 @@ impl Guest {
     fn read_error(&mut self) -> Result<FunctionError, CallError> {
         let out = self.alloc(64)?;
         self.call::<u32, ()>(self.exports.last_error, out)?;
-        let field = |at: usize| -> Option<u32> {
-            self.memory().get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
-        };
-        let (pointer, len) = (field(out as usize).unwrap_or(0), field(out as usize + 4).unwrap_or(0));
+        let (pointer, len) = self.span(out);
         if len > ERROR_BYTES_MAX {
             return Err(
                 self.violation(ProtocolViolation::ErrorSize { limit: ERROR_BYTES_MAX, requested: len })
             );
         }
-        let (start, end) = (pointer as usize, pointer as usize + len as usize);
-        let Some(bytes) = self.memory().get(start..end) else {
-            return Err(self.violation(ProtocolViolation::Pointer {
-                export: self.exports.last_error.name,
-                pointer,
-                bytes: u64::from(len),
-                memory: self.memory().len() as u64,
-            }));
-        };
-        let error = FunctionError::parse(bytes);
+        let error = FunctionError::parse(self.text(self.exports.last_error.name, pointer, len)?);
         self.free(out)?;
         Ok(error)
     }

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use wasmtime::{AsContextMut, Caller, Global, Memory, ResourceLimiter, Val};
+use wasmtime::{AsContextMut, Global, Memory, ResourceLimiter, Val};
 
 use crate::capabilities::Capabilities;
+use crate::feed::LentFeed;
 use crate::logs::LogBuffer;
 use crate::meter::{Canceller, Meter, Stop};
 
@@ -21,6 +22,8 @@ pub(crate) struct HostState {
     pub(crate) building: bool,
     /// Random numbers were drawn while the image was built.
     pub(crate) drew_randomness: bool,
+    /// The input of the map function that is running.
+    pub(crate) feed: Option<LentFeed>,
     /// The instance's memory and fuel counter; set right after instantiation.
     pub(crate) handles: Option<Handles>,
 }
@@ -42,6 +45,7 @@ impl HostState {
             born: Instant::now(),
             building,
             drew_randomness: false,
+            feed: None,
             handles: None,
         }
     }
@@ -90,21 +94,30 @@ pub(crate) fn begin_call(
     set_left(&mut store, slice)
 }
 
+/// Gives the running call a new budget of fuel and time.
+pub(crate) fn renew_call(mut store: impl AsContextMut<Data = HostState>) -> wasmtime::Result<()> {
+    let mut store = store.as_context_mut();
+    let left = left(&mut store);
+    let slice = store.data_mut().meter.renew(left);
+    set_left(&mut store, slice)
+}
+
 /// Fuel used by the call since [`begin_call`].
 pub(crate) fn fuel_used(mut store: impl AsContextMut<Data = HostState>) -> u64 {
     let mut store = store.as_context_mut();
     let left = left(&mut store);
-    store.data().meter.used(left)
+    store.data().meter.total(left)
 }
 
-/// Burns `units` for the work of a host function; fails when the call has to stop.
-pub(crate) fn charge(caller: &mut Caller<'_, HostState>, units: u64) -> wasmtime::Result<()> {
-    let after = left(&mut *caller).saturating_sub_unsigned(units);
+/// Burns `units` for work that the host does for the guest; fails when the call has to stop.
+pub(crate) fn charge(store: &mut impl AsContextMut<Data = HostState>, units: u64) -> wasmtime::Result<()> {
+    let mut store = store.as_context_mut();
+    let after = left(&mut store).saturating_sub_unsigned(units);
     if after >= 0 {
-        return set_left(&mut *caller, after);
+        return set_left(&mut store, after);
     }
-    let next = refill(caller.data_mut(), after)?;
-    set_left(&mut *caller, next)
+    let next = refill(store.data_mut(), after)?;
+    set_left(&mut store, next)
 }
 
 /// The host's half of a charge: the injected import.

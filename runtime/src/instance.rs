@@ -1,23 +1,25 @@
 //! Instances: forks of an image that run batches.
 
-use std::ops::ControlFlow;
-
-use arrow::array::{ArrayRef, UInt32Array};
-use arrow::record_batch::RecordBatch;
+mod aggregate;
+mod map;
+mod scalar;
+mod stream;
+mod table;
 
 use crate::admission::Reservation;
-use crate::call::{CallError, InputFailure};
-use crate::exchange::{InputPlan, read_result};
+use crate::call::CallError;
+use crate::exchange::InputPlan;
 use crate::guest::Guest;
 use crate::image::Image;
 use crate::limits::Limits;
 use crate::logs::Logs;
 use crate::meter::Canceller;
+use crate::operation::{Answer, Expect, Operation};
 use crate::stack::with_guest_stack;
 use crate::usage::Usage;
 
 /// Bytes of the result's `ArrowArray`.
-const OUTPUT_BYTES: usize = 64;
+const OUTPUT_BYTES: u32 = 64;
 
 /// A running copy of an image. Dropping it gives its memory back, clean, for the next fork.
 ///
@@ -28,9 +30,14 @@ pub struct Instance {
     guest: Guest,
     _reservation: Reservation,
     image: Image,
-    input_bytes: u64,
-    output_bytes: u64,
+    limits: Limits,
+    /// Room for the result's `ArrowArray`; 0 before the first call.
+    output: u32,
     arena: Arena,
+    /// A block that belongs to a stream which was dropped unfinished, until the guest knows; 0 if none.
+    stale: u32,
+    /// The last stream was not read to its end, so that the guest may still read the arena.
+    unfinished: bool,
     calls: u64,
     rows: u64,
 }
@@ -48,144 +55,91 @@ impl Instance {
             guest,
             _reservation: reservation,
             image,
-            input_bytes: limits.input_bytes,
-            output_bytes: limits.output_bytes,
+            limits: limits.clone(),
+            output: 0,
             arena: Arena::default(),
+            stale: 0,
+            unfinished: false,
             calls: 0,
             rows: 0,
         }
     }
 
-    /// Runs the function over one batch, whose columns are the parameters in order. The result is one
-    /// array of the declared type with as many rows as the batch.
-    ///
-    /// Runs on the calling thread if its stack has room for guest code (see
-    /// [`worker_thread`](crate::worker_thread)), else on a thread made for the call.
-    ///
-    /// # Errors
-    /// [`CallError`]. If [`CallError::poisons`] holds, all later calls return
-    /// [`CallError::Poisoned`].
-    pub fn invoke(&mut self, batch: &RecordBatch) -> Result<ArrayRef, CallError> {
-        if self.guest.is_poisoned() {
-            return Err(CallError::Poisoned);
-        }
-        let image = self.image.clone();
-        let spec = image.spec();
-        let plan = InputPlan::new(batch, &spec.parameters, self.input_bytes)?;
-        let rows = batch.num_rows();
+    /// Runs `work`, which is one operation of the caller, on a stack for guest code and with an account of
+    /// fuel and time of its own.
+    fn operate<R: Send>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<R, CallError> + Send,
+    ) -> Result<R, CallError> {
         let result = with_guest_stack(|| {
             self.guest.begin()?;
-            let result = self.run(&plan, image.0.function).and_then(|output| {
-                let memory = self.guest.memory();
-                Ok(read_result(memory, output, &spec.result, rows, self.output_bytes)?)
-            });
+            let result = work(self);
             self.guest.end();
             result
         });
         let result = result.map_err(CallError::host).flatten();
-        self.calls += 1;
-        match &result {
-            Ok(_) => self.rows = self.rows.saturating_add(rows as u64),
-            Err(error) if error.poisons() => self.guest.poison(),
-            Err(_) => {}
-        }
+        self.settle(&result);
         result
     }
 
-    /// Runs a table function over one batch and hands its rows to `sink`, batch by batch, with the columns
-    /// of [`FunctionSpec::output_schema`](crate::FunctionSpec::output_schema); `row` never decreases.
-    /// Ends early, without an error, when `sink` breaks.
-    ///
-    /// # Errors
-    /// See [`Instance::invoke`]. What `sink` got before an error is correct.
-    pub fn expand(
-        &mut self,
-        _batch: &RecordBatch,
-        _sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
-    ) -> Result<(), CallError> {
-        Err(self.unable("expand"))
+    /// Forbids further calls after an error that leaves nothing to rely on.
+    fn settle<R>(&mut self, result: &Result<R, CallError>) {
+        if result.as_ref().is_err_and(CallError::poisons) {
+            self.guest.poison();
+        }
     }
 
-    /// Runs a map function: it takes its batches from `source`, whose `None` is the end, and gives
-    /// batches to `sink`. Ends early, without an error, when `sink` breaks.
-    ///
-    /// `source` is called while the function runs, where the stack for guest code is; the time it takes
-    /// counts towards no limit. To stop a call that waits in it, let it return an [`InputFailure`].
-    ///
-    /// # Errors
-    /// See [`Instance::invoke`]; [`CallError::Source`] gives the failure of `source` back. What `sink`
-    /// got before an error is correct.
-    pub fn map(
-        &mut self,
-        _source: &mut (dyn FnMut() -> Result<Option<RecordBatch>, InputFailure> + Send),
-        _sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
-    ) -> Result<(), CallError> {
-        Err(self.unable("map"))
+    /// Refuses instances that cannot run any more.
+    fn usable(&self) -> Result<(), CallError> {
+        if self.guest.is_poisoned() { Err(CallError::Poisoned) } else { Ok(()) }
     }
 
-    /// Folds the rows of `batch` into the states of an aggregate function; `groups` says for each row to
-    /// which. Groups are numbered from 0; a group comes into being when it is first named.
-    ///
-    /// # Errors
-    /// See [`Instance::invoke`]. When the function fails, all groups are forgotten.
-    pub fn accumulate(&mut self, _groups: &UInt32Array, _batch: &RecordBatch) -> Result<(), CallError> {
-        Err(self.unable("accumulate"))
+    /// Refuses a method that is for functions of other kinds.
+    fn require(&self, method: &'static str, is_meant: bool) -> Result<(), CallError> {
+        self.usable()?;
+        if is_meant { Ok(()) } else { Err(CallError::Kind { method, kind: self.image.spec().kind.name() }) }
     }
 
-    /// Takes the rows of `batch` out of the states again.
-    ///
-    /// # Errors
-    /// See [`Instance::accumulate`]; also if the function cannot retract.
-    pub fn retract(&mut self, _groups: &UInt32Array, _batch: &RecordBatch) -> Result<(), CallError> {
-        Err(self.unable("retract"))
+    /// Lays the input out in the guest's memory and asks for the operation over it. A result's
+    /// `ArrowArray` is at `self.output` then.
+    fn start(&mut self, operation: Operation, plan: &InputPlan, expect: Expect) -> Result<Answer, CallError> {
+        let input = self.room(u32::try_from(plan.size()).map_err(CallError::host)?)?;
+        plan.write(self.guest.memory_mut(), input)?;
+        self.ask(operation, input, expect)
     }
 
-    /// Merges states, as [`Instance::states`] of any instance of the same image gave them, into the
-    /// groups.
-    ///
-    /// # Errors
-    /// See [`Instance::accumulate`].
-    pub fn merge(&mut self, _groups: &UInt32Array, _states: &ArrayRef) -> Result<(), CallError> {
-        Err(self.unable("merge"))
+    /// Asks for an operation over the `ArrowArray` at `input`.
+    fn ask(&mut self, operation: Operation, input: u32, expect: Expect) -> Result<Answer, CallError> {
+        let output = self.empty_output()?;
+        let answer = self.guest.invoke(self.image.0.function, operation, input, output, expect)?;
+        if answer.kept {
+            // Column objects that the function has kept look into it. The guest gives it back.
+            self.arena = Arena::default();
+        }
+        if answer.failed { Err(self.guest.last_error()) } else { Ok(answer) }
     }
 
-    /// The states of the groups below `groups`, new ones for those never named. All groups are forgotten.
-    ///
-    /// # Errors
-    /// See [`Instance::accumulate`].
-    pub fn states(&mut self, _groups: usize) -> Result<ArrayRef, CallError> {
-        Err(self.unable("states"))
-    }
-
-    /// The results of the groups below `groups`. All groups are forgotten.
-    ///
-    /// # Errors
-    /// See [`Instance::accumulate`].
-    pub fn finish(&mut self, _groups: usize) -> Result<ArrayRef, CallError> {
-        Err(self.unable("finish"))
-    }
-
-    fn unable(&self, method: &'static str) -> CallError {
-        CallError::Kind { method, kind: self.image.spec().kind.name() }
-    }
-
-    /// Lays the batch out and calls the function; returns where the result's `ArrowArray` is.
-    fn run(&mut self, plan: &InputPlan, function: u32) -> Result<u32, CallError> {
-        let output_at = plan.size().next_multiple_of(OUTPUT_BYTES);
-        let needed = u32::try_from(output_at + OUTPUT_BYTES).map_err(CallError::host)?;
-        let base = self.room(needed)?;
-        plan.write(self.guest.memory_mut(), base)?;
-        // Both fit: `room` has checked that `needed` bytes follow `base`.
-        let output = base + (needed - OUTPUT_BYTES as u32);
-        if let Some(dest) = self.guest.memory_mut().get_mut(output as usize..output as usize + OUTPUT_BYTES) {
+    /// Room for a result's `ArrowArray`, without one in it.
+    fn empty_output(&mut self) -> Result<u32, CallError> {
+        if self.output == 0 {
+            self.output = self.guest.alloc(OUTPUT_BYTES)?;
+        }
+        let start = self.output as usize;
+        if let Some(dest) = self.guest.memory_mut().get_mut(start..start + OUTPUT_BYTES as usize) {
             dest.fill(0);
         }
-        self.guest.invoke(function, base, output)?;
-        Ok(output)
+        Ok(self.output)
     }
 
-    /// At least `size` bytes of guest memory.
+    /// At least `size` bytes of guest memory for input.
     fn room(&mut self, size: u32) -> Result<u32, CallError> {
+        let stale = std::mem::take(&mut self.stale);
+        if stale != 0 {
+            self.guest.free(stale)?;
+        }
+        if std::mem::take(&mut self.unfinished) {
+            self.stale = std::mem::take(&mut self.arena).pointer;
+        }
         if self.arena.size >= size {
             return Ok(self.arena.pointer);
         }

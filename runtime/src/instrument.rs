@@ -7,6 +7,9 @@
 //!   serves fuel, deadline and cancellation. Corrupted guest memory cannot reach a wasm global.
 //! - **carries no data**: active data segments are taken out and returned, because instances get
 //!   their memory from an image; a start function is exported instead of run.
+//! - **can ask the host for input**: the body of its export `vivarium_pull`, a stub that the guest calls
+//!   itself, becomes a call of the imported function `vivarium.pull`. The guest as it is built thus
+//!   imports nothing but its capability set.
 //! - **shows its whole state**: every mutable global is exported as `vivarium.global.<index>`, so
 //!   that linear memory plus these globals is a complete snapshot. Tables cannot change: a module
 //!   that writes to a table is refused.
@@ -54,10 +57,19 @@ mod survey;
 pub(crate) use rewrite::instrument;
 
 /// Goes into the cache key: raise it when the rewritten code changes.
-pub(crate) const INSTRUMENTATION_VERSION: u32 = 2;
+pub(crate) const INSTRUMENTATION_VERSION: u32 = 3;
 
-/// Module and name of the function that the rewritten module imports in addition to its own.
+/// Module and name of the function that the meter calls, imported in addition to the module's own.
 pub(crate) const REFILL_IMPORT: (&str, &str) = ("vivarium", "refill");
+
+/// Module and name of the function that takes the place of [`PULL_EXPORT`], imported likewise.
+pub(crate) const PULL_IMPORT: (&str, &str) = ("vivarium", "pull");
+
+/// Export name of the stub that becomes a call of [`PULL_IMPORT`].
+pub(crate) const PULL_EXPORT: &str = "vivarium_pull";
+
+/// Functions that the rewritten module imports after the module's own imports.
+pub(crate) const ADDED_IMPORTS: u32 = 2;
 
 /// Export name of the fuel counter.
 pub(crate) const FUEL_EXPORT: &str = "vivarium.fuel";

@@ -46,6 +46,9 @@ pub(crate) enum Stop {
 pub(crate) struct Meter {
     limit: u64,
     granted: u64,
+    /// Fuel used by earlier budgets of the same call.
+    before: u64,
+    allowed: Duration,
     deadline: Instant,
     canceller: Canceller,
 }
@@ -53,22 +56,44 @@ pub(crate) struct Meter {
 impl Meter {
     /// A meter that grants nothing yet.
     pub(crate) fn new(canceller: Canceller) -> Self {
-        Self { limit: 0, granted: 0, deadline: Instant::now(), canceller }
+        Self { limit: 0, granted: 0, before: 0, allowed: Duration::ZERO, deadline: Instant::now(), canceller }
     }
 
     /// Starts the account of a call and returns its first slice.
     pub(crate) fn begin(&mut self, fuel: u64, deadline: Duration) -> i64 {
-        let now = Instant::now();
         self.limit = fuel.min(FUEL_MAX);
         // A deadline too far away to be represented is none in practice: use a century.
         let century = Duration::from_secs(100 * 365 * 24 * 3600);
-        self.deadline = now.checked_add(deadline.min(century)).unwrap_or(now);
+        self.allowed = deadline.min(century);
+        self.before = 0;
+        self.start()
+    }
+
+    /// Gives the call a new budget and returns its first slice. `left` is what the old one's slice has left.
+    pub(crate) fn renew(&mut self, left: i64) -> i64 {
+        self.before = self.total(left);
+        self.start()
+    }
+
+    /// Moves the deadline by time that the guest is not to blame for.
+    pub(crate) fn extend(&mut self, waited: Duration) {
+        self.deadline = self.deadline.checked_add(waited).unwrap_or(self.deadline);
+    }
+
+    fn start(&mut self) -> i64 {
+        let now = Instant::now();
+        self.deadline = now.checked_add(self.allowed).unwrap_or(now);
         self.granted = 0;
         self.grant(0)
     }
 
-    /// Fuel used, given what is left of the current slice (negative when overdrawn).
-    pub(crate) fn used(&self, left: i64) -> u64 {
+    /// Fuel used by the whole call, given what is left of the current slice.
+    pub(crate) fn total(&self, left: i64) -> u64 {
+        self.before.saturating_add(self.used(left))
+    }
+
+    /// Fuel used of the current budget, given what is left of the current slice (negative when overdrawn).
+    fn used(&self, left: i64) -> u64 {
         self.granted.saturating_add_signed(left.saturating_neg())
     }
 
@@ -135,6 +160,20 @@ mod tests {
         assert_eq!(meter.refill(-4).unwrap(), 6);
         assert_eq!(meter.used(0), SLICE + 10);
         assert_eq!(meter.refill(-1), Err(Stop::Fuel));
+    }
+
+    #[test]
+    fn a_new_budget_forgets_the_limit_and_not_the_use() {
+        let (mut meter, first) = meter(SLICE);
+        let second = meter.renew(first - 7);
+        assert_eq!(second, SLICE as i64);
+        assert_eq!(meter.total(second - 5), 7 + 5);
+        assert_eq!(meter.refill(-1), Err(Stop::Fuel));
+        meter.begin(SLICE, Duration::from_millis(20));
+        meter.extend(Duration::from_secs(5));
+        assert!(meter.time_left() > Duration::from_secs(4));
+        meter.renew(0);
+        assert!(meter.time_left() <= Duration::from_millis(20));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The guest's whole view of the host: five functions of WASI preview 1 and the fuel meter.
+//! The guest's whole view of the host: five functions of WASI preview 1, the fuel meter, and
+//! the input of map functions.
 //!
 //! Every argument is hostile: any pointer, any length, in any order. The functions answer with an
 //! error number or end the call; they cannot panic and do not allocate by the guest's numbers.
@@ -10,16 +11,18 @@
 //! | `fd_write` | stdout and stderr into a bounded buffer; any other descriptor is bad | 200, 20 a slice, and 1 per 8 bytes |
 //! | `poll_oneoff` | sleeps on exactly one clock, woken by deadline and cancellation | 1000 |
 //! | `proc_exit` | ends the call with a typed error | |
+//! | `vivarium.pull` | asks the caller's source for a batch, writes it where the guest says; only while a map function runs | 1000, and 1 per 8 bytes |
 
 mod clock;
 mod memory;
 mod output;
+mod pull;
 mod random;
 
 use wasmtime::{Caller, Linker};
 
 use crate::host_state::{HostState, refill};
-use crate::instrument::REFILL_IMPORT;
+use crate::instrument::{PULL_IMPORT, REFILL_IMPORT};
 
 const MODULE: &str = "wasi_snapshot_preview1";
 
@@ -61,6 +64,11 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
         |mut caller: Caller<'_, HostState>, left: i64| -> wasmtime::Result<i64> {
             Ok(refill(caller.data_mut(), left)?)
         },
+    )?;
+    linker.func_wrap(
+        PULL_IMPORT.0,
+        PULL_IMPORT.1,
+        |mut caller: Caller<'_, HostState>, room: u32, size: u32| pull::pull(&mut caller, room, size),
     )?;
     linker.func_wrap(
         MODULE,

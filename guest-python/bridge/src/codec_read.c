@@ -208,16 +208,43 @@ reader_build(Reader *reader, const Type *type, const Path *parent)
     return true;
 }
 
+bool
+reader_clone(Reader *clone, const Reader *reader)
+{
+    *clone = *reader;
+    clone->spare = (Spare){0};
+    clone->is_clone = true;
+    clone->children = NULL;
+    clone->n_children = 0;
+    Py_XINCREF(clone->zone);
+    if (reader->n_children > 0) {
+        clone->children = calloc((size_t)reader->n_children, sizeof(Reader));
+        if (clone->children == NULL) {
+            PyErr_NoMemory();
+            return false;
+        }
+        for (int64_t i = 0; i < reader->n_children; i++) {
+            clone->n_children = i + 1;
+            if (!reader_clone(&clone->children[i], &reader->children[i])) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 void
 reader_release(Reader *reader)
 {
     for (int64_t i = 0; i < reader->n_children; i++) {
-        if (reader->keys != NULL) {
+        if (reader->keys != NULL && !reader->is_clone) {
             Py_XDECREF(reader->keys[i]);
         }
         reader_release(&reader->children[i]);
     }
-    free(reader->keys);
+    if (!reader->is_clone) {
+        free(reader->keys);
+    }
     free(reader->children);
     Py_XDECREF(reader->zone);
     Py_XDECREF(reader->spare.object);

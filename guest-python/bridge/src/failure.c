@@ -15,8 +15,12 @@ enum {
     MAX_CLASS = 256,
     MAX_TRACEBACK = 16384,
     MAX_COLUMN = 256,
+    MAX_ARGUMENTS = 32,
+    MAX_ARGUMENT_NAME = 128,
+    MAX_ARGUMENT_TEXT = 480, /* 120 characters of up to four bytes */
     /* A byte takes at most six characters (`\u0001`) in JSON. */
-    MAX_JSON = 6 * (MAX_MESSAGE + MAX_CLASS + MAX_TRACEBACK + MAX_COLUMN) + 256,
+    MAX_JSON = 6 * (MAX_MESSAGE + MAX_CLASS + MAX_TRACEBACK + MAX_COLUMN +
+                    MAX_ARGUMENTS * (MAX_ARGUMENT_NAME + MAX_ARGUMENT_TEXT + 2)) + 256,
     /* Enough for one more arena of the object allocator. */
     RESERVE = 512 * 1024,
 };
@@ -24,13 +28,21 @@ enum {
 static struct {
     FailureKind kind;
     int64_t row; /* -1: none */
-    bool has_class, has_traceback, has_column, names_path;
+    bool has_class, has_traceback, has_column, names_path, has_arguments;
     char path[MAX_COLUMN];
     char message[MAX_MESSAGE + 1];
     char class_name[MAX_CLASS + 1];
     char traceback[MAX_TRACEBACK + 1];
     char column[MAX_COLUMN + 1];
 } last;
+
+static struct {
+    int count;
+    struct {
+        char name[MAX_ARGUMENT_NAME + 1];
+        char text[MAX_ARGUMENT_TEXT + 1];
+    } items[MAX_ARGUMENTS];
+} noted;
 
 static char json[MAX_JSON];
 static void *reserve;
@@ -58,6 +70,9 @@ failure_reserve(void)
     }
 }
 
+/* Whose exceptions are failures of kind `argument`. */
+static PyObject *argument_error;
+
 static void
 release_reserve(void)
 {
@@ -71,6 +86,7 @@ failure_clear(void)
     last.kind = FAILURE_NONE;
     last.row = -1;
     last.has_class = last.has_traceback = last.has_column = last.names_path = false;
+    last.has_arguments = false;
     last.message[0] = last.path[0] = '\0';
 }
 
@@ -147,6 +163,12 @@ void
 failure_set_row(int64_t row)
 {
     last.row = row;
+}
+
+int64_t
+failure_row(void)
+{
+    return last.row;
 }
 
 const char *
@@ -229,6 +251,9 @@ kind_of(PyObject *exception, FailureKind otherwise)
     }
     if (PyErr_GivenExceptionMatches(exception, PyExc_SystemExit)) {
         return FAILURE_EXIT;
+    }
+    if (argument_error != NULL && PyErr_GivenExceptionMatches(exception, argument_error)) {
+        return FAILURE_ARGUMENT;
     }
     return otherwise;
 }
@@ -319,6 +344,48 @@ failure_describe_value(PyObject *value, char *text, size_t capacity)
     PyErr_SetRaisedException(raised);
 }
 
+void
+failure_brief(char *text, size_t capacity)
+{
+    snprintf(text, capacity, "%.120s: %s", last.class_name, last.message);
+    text[cut(text, strlen(text), capacity - 4)] = '\0';
+    for (char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20) {
+            *c = ' ';
+        }
+    }
+}
+
+bool
+failure_add_argument(const char *name, PyObject *value)
+{
+    if (noted.count == MAX_ARGUMENTS) {
+        return false;
+    }
+    char *text = noted.items[noted.count].text;
+    failure_describe_value(value, text, MAX_ARGUMENT_TEXT + 1);
+    /* The value stands after the name of its type, which has no space. */
+    char *space = strchr(text, ' ');
+    if (space != NULL && value != Py_None) {
+        memmove(text, space + 1, strlen(space + 1) + 1);
+    }
+    copy(noted.items[noted.count].name, MAX_ARGUMENT_NAME, name, strlen(name));
+    noted.count++;
+    return true;
+}
+
+void
+failure_forget_arguments(void)
+{
+    noted.count = 0;
+}
+
+void
+failure_keep_arguments(void)
+{
+    last.has_arguments = last.kind == FAILURE_EXCEPTION;
+}
+
 static char *
 put(char *out, const char *text)
 {
@@ -353,8 +420,8 @@ put_string(char *out, const char *text)
 }
 
 /* Puts path and row in front of the message; both are known only when the row loop has ended. */
-static void
-put_message(char **out)
+static const char *
+whole_message(void)
 {
     static char message[MAX_MESSAGE + 1];
     size_t used = 0;
@@ -366,7 +433,30 @@ put_message(char **out)
         used = n > 0 ? (size_t)n : 0;
     }
     copy(message + used, MAX_MESSAGE - used, last.message, strlen(last.message));
-    *out = put_string(*out, message);
+    return message;
+}
+
+bool
+failure_init(PyObject *module)
+{
+    argument_error = PyErr_NewExceptionWithDoc(
+        "vivarium.ArgumentError", "A value of a column that Python cannot hold.", PyExc_ValueError,
+        NULL);
+    return argument_error != NULL &&
+           PyModule_AddObjectRef(module, "ArgumentError", argument_error) == 0;
+}
+
+void
+failure_raise(int64_t row)
+{
+    last.row = row;
+    const char *message = whole_message();
+    PyObject *text = PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace");
+    failure_clear();
+    if (text != NULL) {
+        PyErr_SetObject(argument_error, text);
+        Py_DECREF(text);
+    }
 }
 
 static size_t
@@ -375,7 +465,7 @@ format_json(void)
     char *out = put(json, "{\"kind\": ");
     out = put_string(out, KIND_NAMES[last.kind]);
     out = put(out, ", \"message\": ");
-    put_message(&out);
+    out = put_string(out, whole_message());
     if (last.has_class) {
         out = put(out, ", \"class\": ");
         out = put_string(out, last.class_name);
@@ -392,6 +482,17 @@ format_json(void)
     if (last.has_column) {
         out = put(out, ", \"column\": ");
         out = put_string(out, last.column);
+    }
+    if (last.has_arguments) {
+        out = put(out, ", \"arguments\": [");
+        for (int i = 0; i < noted.count; i++) {
+            out = put(out, i ? ", [" : "[");
+            out = put_string(out, noted.items[i].name);
+            out = put(out, ", ");
+            out = put_string(out, noted.items[i].text);
+            out = put(out, "]");
+        }
+        out = put(out, "]");
     }
     *out++ = '}';
     return (size_t)(out - json);

@@ -37,6 +37,9 @@ struct Path {
 /* Writes for example `result.items[2].price`, cut off where `capacity` is too small. */
 void path_format(const Path *path, char *text, size_t capacity);
 
+/* Creates the exception type and adds it to the module. Raises and returns false on failure. */
+bool failure_init(PyObject *module);
+
 /* Keeps memory aside that is given back while a MemoryError is formatted. */
 void failure_reserve(void);
 
@@ -54,6 +57,7 @@ void failure_set_at(FailureKind kind, const Path *path, const char *format, ...)
 
 /* Says which row of the batch failed. */
 void failure_set_row(int64_t row);
+int64_t failure_row(void); /* -1: none */
 
 /* Turns the exception that is being raised into a failure. RecursionError, MemoryError and
  * SystemExit have kinds of their own, every other exception is of `kind`. */
@@ -64,6 +68,21 @@ void failure_set_named(const char *kind, const char *message, PyObject *exceptio
 
 /* Describes a value that a function returned, for example `str 'abc'`, in bounded text. */
 void failure_describe_value(PyObject *value, char *text, size_t capacity);
+
+/* Turns the recorded failure of a value, which user code asked for, into a `vivarium.ArgumentError`
+ * that is raised; no failure is recorded afterwards. */
+void failure_raise(int64_t row);
+
+/* Class and message of the failure in one line, for example `ValueError: no`. */
+void failure_brief(char *text, size_t capacity);
+
+/* Notes one argument of the row that is about to be reported, by name; no more than a report
+ * holds (then false). Clears what formatting raises. */
+bool failure_add_argument(const char *name, PyObject *value);
+void failure_forget_arguments(void);
+
+/* Makes the noted arguments part of the failure, if it is an exception of the function. */
+void failure_keep_arguments(void);
 
 /* Name of the outermost path. */
 const char *path_root(const Path *path);

@@ -1,34 +1,41 @@
+/* Loading functions, and dispatching the operations on them. */
 #include "function.h"
 
 #include <Python.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "arrow_abi.h"
 #include "failure.h"
 #include "guest.h"
-#include "integers.h"
 #include "platform.h"
-#include "reader.h"
-#include "schema.h"
-#include "text.h"
-#include "writer.h"
 
-typedef struct {
-    Type input;  /* a struct with the parameters as fields */
-    Type output;
-    int64_t n_parameters;
-    Reader *readers;
-    Writer writer;
-    PyObject *callable;
-    vectorcallfunc call;
-    bool skip_null;
-    PyObject **arguments; /* one more than parameters: the callee may use the first slot */
-} Function;
+static const struct {
+    const char *name;
+    const KindMethods *methods;
+} KINDS[] = {
+    [KIND_SCALAR] = {"scalar", &scalar_methods},
+    [KIND_VECTORIZED] = {"vectorized", &vectorized_methods},
+    [KIND_TABLE] = {"table", &table_methods},
+    [KIND_AGGREGATE] = {"aggregate", &aggregate_methods},
+    [KIND_MAP] = {"map", &map_methods},
+};
+
+static const char *const OPERATION_NAMES[] = {
+    [OPERATION_CALL] = "CALL",
+    [OPERATION_NEXT] = "NEXT",
+    [OPERATION_ACCUMULATE] = "ACCUMULATE",
+    [OPERATION_RETRACT] = "RETRACT",
+    [OPERATION_MERGE] = "MERGE",
+    [OPERATION_STATES] = "STATES",
+    [OPERATION_FINISH] = "FINISH",
+};
 
 static Function **functions;
 static int32_t n_functions;
 static bool reseed_is_due;
+static PyObject *described; /* what `vivarium_describe` last answered */
 
 void
 function_arm_reseed(void)
@@ -42,6 +49,9 @@ function_release(Function *function)
     if (function == NULL) {
         return;
     }
+    if (KINDS[function->kind].methods->close != NULL) {
+        KINDS[function->kind].methods->close(function);
+    }
     for (int64_t i = 0; function->readers != NULL && i < function->n_parameters; i++) {
         reader_release(&function->readers[i]);
     }
@@ -49,26 +59,43 @@ function_release(Function *function)
     writer_release(&function->writer);
     type_release(&function->input);
     type_release(&function->output);
-    Py_XDECREF(function->callable);
+    type_release(&function->state);
+    Py_XDECREF(function->handler.object);
+    free(function->skipped);
     free(function->arguments);
     free(function);
 }
 
+void
+callable_set(Callable *callable, PyObject *object)
+{
+    Py_XSETREF(callable->object, Py_NewRef(object));
+    /* A Python function's vectorcall never changes; other callables are asked each time. */
+    callable->call = PyFunction_Check(object) ? PyVectorcall_Function(object) : NULL;
+    if (callable->call == NULL) {
+        callable->call = PyObject_Vectorcall;
+    }
+}
+
 /* Readers and writer. Done before any code of the user runs. */
 static bool
-build_codecs(Function *function, const ArrowSchema *input, const ArrowSchema *output)
+build_codecs(Function *function, const ArrowSchema *input, const ArrowSchema *output,
+             const ArrowSchema *state)
 {
-    if (!type_parse(input, &function->input) || !type_parse(output, &function->output)) {
+    if (!type_parse(input, &function->input) || !type_parse(output, &function->output) ||
+        (state != NULL && !type_parse(state, &function->state))) {
         return false;
     }
+    function->has_state = state != NULL;
     if (function->input.kind != TYPE_STRUCT) {
         failure_set(FAILURE_SCHEMA, NULL, "the input schema is not a struct");
         return false;
     }
     size_t count = (size_t)function->input.n_children;
     function->readers = calloc(count + 1, sizeof(Reader));
-    function->arguments = calloc(count + 1, sizeof(PyObject *));
-    if (function->readers == NULL || function->arguments == NULL) {
+    function->arguments = calloc(count + 2, sizeof(PyObject *));
+    function->skipped = calloc(count + 1, sizeof(bool));
+    if (function->readers == NULL || function->arguments == NULL || function->skipped == NULL) {
         PyErr_NoMemory();
         return false;
     }
@@ -81,16 +108,62 @@ build_codecs(Function *function, const ArrowSchema *input, const ArrowSchema *ou
     return writer_build(&function->writer, &function->output, NULL);
 }
 
-/* Takes (kind, message, exception) from the loader. */
+/* Takes ("failed", kind, message, exception) from the loader; anything else is its mistake. */
 static void
 take_loader_failure(PyObject *parts)
 {
-    const char *kind = PyUnicode_AsUTF8(PyTuple_GET_ITEM(parts, 0));
-    PyObject *message = PyTuple_GET_ITEM(parts, 1);
-    PyObject *exception = PyTuple_GET_ITEM(parts, 2);
+    if (!PyTuple_CheckExact(parts) || PyTuple_GET_SIZE(parts) != 4) {
+        failure_set(FAILURE_INTERNAL, NULL, "the loader's answer has another form");
+        return;
+    }
+    const char *kind = PyUnicode_AsUTF8(PyTuple_GET_ITEM(parts, 1));
+    PyObject *message = PyTuple_GET_ITEM(parts, 2);
+    PyObject *exception = PyTuple_GET_ITEM(parts, 3);
     const char *text = PyBytes_Check(message) ? PyBytes_AS_STRING(message) : NULL;
     failure_set_named(kind ? kind : "internal", text, exception == Py_None ? NULL : exception);
     PyErr_Clear();
+}
+
+/* Whether the loader's answer is a tuple of `size` that starts with `tag`. */
+static bool
+is_answer(PyObject *parts, const char *tag, Py_ssize_t size)
+{
+    return PyTuple_CheckExact(parts) && PyTuple_GET_SIZE(parts) == size &&
+           PyUnicode_Check(PyTuple_GET_ITEM(parts, 0)) &&
+           PyUnicode_EqualToUTF8(PyTuple_GET_ITEM(parts, 0), tag);
+}
+
+/* Takes ("bound", kind, target, skip, null_on_error) from the loader. */
+static bool
+take_handler(Function *function, PyObject *parts)
+{
+    PyObject *kind = PyTuple_GET_ITEM(parts, 1), *skip = PyTuple_GET_ITEM(parts, 3);
+    size_t count = sizeof KINDS / sizeof KINDS[0], found = 0;
+    while (found < count &&
+           !(PyUnicode_Check(kind) && PyUnicode_EqualToUTF8(kind, KINDS[found].name))) {
+        found++;
+    }
+    if (found == count || !PyTuple_CheckExact(skip) ||
+        PyTuple_GET_SIZE(skip) != function->n_parameters) {
+        failure_set(FAILURE_INTERNAL, NULL, "the loader's answer has another form");
+        return false;
+    }
+    for (int64_t i = 0; i < function->n_parameters; i++) {
+        function->skipped[i] = PyTuple_GET_ITEM(skip, (Py_ssize_t)i) == Py_True;
+        function->skips |= function->skipped[i];
+    }
+    function->null_on_error = PyTuple_GET_ITEM(parts, 4) == Py_True;
+    PyObject *target = PyTuple_GET_ITEM(parts, 2);
+    if (found != KIND_AGGREGATE) {
+        callable_set(&function->handler, target);
+    }
+    if (function->has_state != (found == KIND_AGGREGATE)) {
+        failure_set(FAILURE_SCHEMA, NULL, "a function of kind %s with%s a state schema",
+                    KINDS[found].name, function->has_state ? "" : "out");
+        return false;
+    }
+    function->kind = (FunctionKind)found;
+    return KINDS[found].methods->open == NULL || KINDS[found].methods->open(function, target);
 }
 
 /* Executes the user's code and binds the handler. */
@@ -103,17 +176,9 @@ bind_handler(Function *function, const char *spec, uint32_t spec_len)
     if (parts == NULL) {
         return false;
     }
-    bool bound = PyTuple_CheckExact(parts) && PyTuple_GET_SIZE(parts) == 2;
+    bool bound = is_answer(parts, "bound", 5);
     if (bound) {
-        function->callable = Py_NewRef(PyTuple_GET_ITEM(parts, 0));
-        function->skip_null = PyTuple_GET_ITEM(parts, 1) == Py_True;
-        /* A Python function's vectorcall never changes; other callables are asked each time. */
-        function->call = PyFunction_Check(function->callable)
-                             ? PyVectorcall_Function(function->callable)
-                             : NULL;
-        if (function->call == NULL) {
-            function->call = PyObject_Vectorcall;
-        }
+        bound = take_handler(function, parts);
     } else {
         take_loader_failure(parts);
     }
@@ -136,19 +201,20 @@ add_function(Function *function)
     return ++n_functions;
 }
 
-/* Imports the user's code, binds the handler and compiles readers and writer for the schemas.
+/* Imports the user's code, binds the handler and compiles readers and writers for the schemas.
  * Returns a handle of 1 or more, or 0 with `vivarium_last_error`. */
 VIVARIUM_EXPORT(vivarium_load)
 int32_t
 vivarium_load(const char *spec, uint32_t spec_len, const ArrowSchema *input,
-              const ArrowSchema *output)
+              const ArrowSchema *output, const ArrowSchema *state)
 {
     failure_clear();
     int32_t handle = 0;
     Function *function = calloc(1, sizeof(Function));
     if (function == NULL) {
         PyErr_NoMemory();
-    } else if (build_codecs(function, input, output) && bind_handler(function, spec, spec_len)) {
+    } else if (build_codecs(function, input, output, state) &&
+               bind_handler(function, spec, spec_len)) {
         handle = add_function(function);
     }
     if (handle == 0) {
@@ -160,121 +226,95 @@ vivarium_load(const char *spec, uint32_t spec_len, const ArrowSchema *input,
     return handle;
 }
 
-static inline PyObject *
-read_argument(Reader *reader, int64_t row)
+/* Executes a module and lists the functions that it declares. Writes address and length (two u32
+ * in the guest) of JSON to `out`. 0, or -1 with `vivarium_last_error`. */
+VIVARIUM_EXPORT(vivarium_describe)
+int32_t
+vivarium_describe(const char *spec, uint32_t spec_len, uintptr_t *out)
 {
-    if (reader_is_null(reader, row)) {
-        return Py_None;
-    }
-    switch (reader->fast) {
-    case FAST_INT64:
-        return spare_integer(&reader->spare, ((const int64_t *)reader->values)[row]);
-    case FAST_FLOAT64:
-        return spare_float(&reader->spare, ((const double *)reader->values)[row]);
-    default:
-        return reader->read(reader, row);
-    }
-}
-
-static inline int
-write_result(Writer *writer, PyObject *value)
-{
-    if (writer->fast == FAST_INT64) {
-        int64_t number;
-        if (PyLong_CheckExact(value) && integer_small_value(value, &number)) {
-            int64_t *slot = writer_slot(writer, sizeof(int64_t));
-            if (slot == NULL) {
-                return -1;
-            }
-            *slot = number;
-            return 0;
-        }
-    } else if (writer->fast == FAST_FLOAT64) {
-        if (PyFloat_CheckExact(value)) {
-            double *slot = writer_slot(writer, sizeof(double));
-            if (slot == NULL) {
-                return -1;
-            }
-            *slot = PyFloat_AS_DOUBLE(value);
-            return 0;
-        }
-    }
-    return writer_append(writer, value);
-}
-
-/* Drops a result. Integers, the most common ones, are freed without the detour through their type,
- * as the interpreter itself does it; those that live forever have a higher count. */
-static inline void
-release_result(PyObject *result)
-{
-    if (PyLong_CheckExact(result) && Py_REFCNT(result) == 1) {
-        PyObject_Free(result);
+    failure_clear();
+    PyObject *parts =
+        PyObject_CallFunction(guest.describe, "y#", spec, (Py_ssize_t)spec_len);
+    if (parts == NULL) {
+        failure_from_exception(FAILURE_INTERNAL);
+    } else if (is_answer(parts, "described", 2) && PyBytes_Check(PyTuple_GET_ITEM(parts, 1))) {
+        Py_XSETREF(described, Py_NewRef(PyTuple_GET_ITEM(parts, 1)));
+        out[0] = (uintptr_t)PyBytes_AS_STRING(described);
+        out[1] = (uintptr_t)PyBytes_GET_SIZE(described);
     } else {
-        Py_DECREF(result);
+        take_loader_failure(parts);
     }
+    Py_XDECREF(parts);
+    guest_flush();
+    return failure_is_set() ? -1 : 0;
 }
 
-static bool
-any_argument_is_null(const Function *function, int64_t row)
+bool
+function_bind(Function *function, const ArrowArray *input, int64_t first)
 {
+    if (input == NULL || input->n_children != function->n_parameters + first ||
+        input->length < 0) {
+        failure_set(FAILURE_INTERNAL, NULL, "a batch with %lld columns for %lld parameters",
+                    (long long)(input ? input->n_children : 0),
+                    (long long)(function->n_parameters + first));
+        return false;
+    }
     for (int64_t i = 0; i < function->n_parameters; i++) {
-        Reader *reader = &function->readers[i];
-        if (reader_is_null(reader, row) || reader->type->kind == TYPE_NULL) {
-            return true;
+        if (!reader_bind(&function->readers[i], input->children[first + i])) {
+            return false;
         }
     }
-    return false;
+    return true;
 }
 
-/* Runs one row. 0, or -1 with a failure recorded or an exception raised. */
-static inline int
-invoke_row(Function *function, int64_t row)
+/* Notes what the row's arguments were. The exception that is raised stays raised. */
+static void
+describe_arguments(Function *function, int64_t row)
 {
-    PyObject **arguments = function->arguments + 1;
-    Py_ssize_t count = (Py_ssize_t)function->n_parameters, filled = 0;
-    PyObject *result = NULL;
-    int status = -1;
-    while (filled < count) {
-        PyObject *argument = read_argument(&function->readers[filled], row);
-        if (argument == NULL) {
+    if (failure_is_set() || PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        return;
+    }
+    PyObject *raised = PyErr_GetRaisedException();
+    for (int64_t i = 0; i < function->n_parameters; i++) {
+        PyObject *value = reader_value(&function->readers[i], row);
+        if (value == NULL ||
+            !failure_add_argument(function->input.children[i].name, value)) {
+            Py_XDECREF(value);
             break;
         }
-        arguments[filled++] = argument;
+        Py_DECREF(value);
     }
-    if (filled == count) {
-        result = function->call(function->callable, arguments,
-                                (size_t)count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    }
-    while (filled > 0) {
-        Py_DECREF(arguments[--filled]);
-    }
-    if (result != NULL) {
-        status = write_result(&function->writer, result);
-        release_result(result);
-    }
-    return status;
+    failure_clear();
+    PyErr_SetRaisedException(raised);
 }
 
-/* Runs all rows; the number of those that succeeded. */
-static int64_t
-invoke_rows(Function *function, int64_t rows)
+int32_t
+function_fail_at(Function *function, int64_t row, bool arguments)
 {
-    int64_t row = 0;
-    if (function->skip_null) {
-        for (; row < rows; row++) {
-            int status = any_argument_is_null(function, row)
-                             ? writer_append_null(&function->writer)
-                             : invoke_row(function, row);
-            if (status < 0) {
-                break;
-            }
+    failure_forget_arguments();
+    if (!failure_is_set()) {
+        /* What was written so far is of no use any more, its memory is. */
+        writer_drop_buffers(&function->writer);
+        if (arguments) {
+            describe_arguments(function, row);
         }
-    } else {
-        while (row < rows && invoke_row(function, row) == 0) {
-            row++;
-        }
+        failure_from_exception(FAILURE_EXCEPTION);
+        failure_keep_arguments();
     }
-    return row;
+    failure_set_row(row);
+    PyErr_Clear();
+    return ANSWER_FAILED;
+}
+
+int32_t
+function_fail(Function *function, FailureKind kind)
+{
+    if (!failure_is_set()) {
+        writer_drop_buffers(&function->writer);
+        failure_from_exception(kind);
+    }
+    PyErr_Clear();
+    return ANSWER_FAILED;
 }
 
 static bool
@@ -290,64 +330,31 @@ reseed(void)
     return true;
 }
 
-/* Binds the batch to readers and writer. */
-static bool
-prepare(Function *function, const ArrowArray *input)
-{
-    if (input->n_children != function->n_parameters || input->length < 0) {
-        failure_set(FAILURE_INTERNAL, NULL, "a batch with %lld columns for %lld parameters",
-                    (long long)input->n_children, (long long)function->n_parameters);
-        return false;
-    }
-    for (int64_t i = 0; i < function->n_parameters; i++) {
-        if (!reader_bind(&function->readers[i], input->children[i])) {
-            return false;
-        }
-    }
-    if (!writer_reset(&function->writer, input->length)) {
-        failure_from_exception(FAILURE_MEMORY);
-        return false;
-    }
-    return true;
-}
-
-/* Records why a row failed. */
-static void
-fail_at(Function *function, int64_t row)
-{
-    if (!failure_is_set()) {
-        /* What was written so far is of no use any more, its memory is. */
-        writer_drop_buffers(&function->writer);
-        failure_from_exception(FAILURE_EXCEPTION);
-    }
-    failure_set_row(row);
-    PyErr_Clear();
-}
-
-/* Runs a loaded function over one batch and fills `output`. 0, or -1 with `vivarium_last_error`. */
+/* Performs one operation of a loaded function. A negative answer means `vivarium_last_error`, else
+ * it is a set of bits, see ABI.md. */
 VIVARIUM_EXPORT(vivarium_invoke)
 int32_t
-vivarium_invoke(int32_t handle, const ArrowArray *input, ArrowArray *output)
+vivarium_invoke(int32_t handle, int32_t operation, ArrowArray *input, ArrowArray *output)
 {
     failure_clear();
     if (handle < 1 || handle > n_functions) {
         failure_set(FAILURE_INTERNAL, NULL, "no function has the handle %d", (int)handle);
-        return -1;
+        return ANSWER_FAILED;
     }
     Function *function = functions[handle - 1];
-    if ((reseed_is_due && !reseed()) || !prepare(function, input)) {
-        return -1;
+    const KindMethods *methods = KINDS[function->kind].methods;
+    if (operation < 0 || operation > OPERATION_FINISH ||
+        (methods->operations >> operation & 1) == 0) {
+        bool known = operation >= 0 && operation <= OPERATION_FINISH;
+        failure_set(FAILURE_INTERNAL, NULL, "a function of kind %s has no operation %s (%d)",
+                    KINDS[function->kind].name, known ? OPERATION_NAMES[operation] : "?",
+                    (int)operation);
+        return ANSWER_FAILED;
     }
-    int64_t row = invoke_rows(function, input->length);
+    if (reseed_is_due && !reseed()) {
+        return ANSWER_FAILED;
+    }
+    int32_t answer = methods->invoke(function, (Operation)operation, input, output);
     guest_flush();
-    if (row < input->length) {
-        fail_at(function, row);
-        return -1;
-    }
-    if (!writer_finish(&function->writer)) {
-        failure_from_exception(FAILURE_MEMORY);
-        return -1;
-    }
-    *output = function->writer.array;
-    return 0;
+    return answer;
 }

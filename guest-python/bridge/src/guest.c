@@ -1,5 +1,10 @@
 #include "guest.h"
 
+#include "batch.h"
+#include "block.h"
+#include "column.h"
+#include "failure.h"
+#include "map.h"
 #include "platform.h"
 
 Guest guest;
@@ -34,7 +39,9 @@ PyObject *
 guest_module(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    if (module != NULL && PyModule_AddStringConstant(module, "udf_root", VIVARIUM_UDF_ROOT) < 0) {
+    if (module != NULL && (PyModule_AddStringConstant(module, "udf_root", VIVARIUM_UDF_ROOT) < 0 ||
+                           !failure_init(module) || !block_init() || !column_init(module) ||
+                           !batch_init(module) || !map_init())) {
         Py_CLEAR(module);
     }
     return module;
@@ -62,6 +69,7 @@ guest_bind(void)
         {&guest.describe_exception, "vivarium._errors", "describe_exception"},
         {&guest.describe_value, "vivarium._errors", "describe_value"},
         {&guest.load, "vivarium._loader", "load"},
+        {&guest.describe, "vivarium._loader", "describe"},
         {&guest.reseed, "vivarium._entropy", "reseed"},
         {&guest.image_flags, "vivarium._entropy", "image_flags"},
         {&guest.day_time, "vivarium", "DayTime"},
@@ -104,4 +112,12 @@ guest_flush(void)
 {
     flush(guest.stdout_stream);
     flush(guest.stderr_stream);
+}
+
+void
+guest_write_stderr(const char *line)
+{
+    if (guest.stderr_stream != Py_None && PyFile_WriteString(line, guest.stderr_stream) < 0) {
+        PyErr_Clear();
+    }
 }

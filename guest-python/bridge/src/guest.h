@@ -11,6 +11,7 @@ typedef struct {
     PyObject *describe_exception; /* vivarium._errors.describe_exception */
     PyObject *describe_value;     /* vivarium._errors.describe_value */
     PyObject *load;               /* vivarium._loader.load */
+    PyObject *describe;           /* vivarium._loader.describe */
     PyObject *reseed;             /* vivarium._entropy.reseed */
     PyObject *image_flags;        /* vivarium._entropy.image_flags */
     PyObject *collect;            /* gc.collect */
@@ -30,6 +31,9 @@ bool guest_bind(void);
 
 /* Flushes the interpreter's own stdout and stderr; errors are ignored. */
 void guest_flush(void);
+
+/* Writes a line to the interpreter's own stderr; errors are ignored. */
+void guest_write_stderr(const char *line);
 
 /* The built-in module `_vivarium`, which the package uses to reach the file system. */
 PyObject *guest_module(void);

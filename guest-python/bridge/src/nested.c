@@ -8,9 +8,8 @@
 #include "reader.h"
 #include "writer.h"
 
-/* Interned field names, or NULL with a failure recorded or an exception raised. */
-static PyObject **
-field_names(const Type *type)
+PyObject **
+type_field_names(const Type *type)
 {
     PyObject **names = calloc(type->n_children > 0 ? (size_t)type->n_children : 1, sizeof *names);
     PyObject *seen = PySet_New(NULL);
@@ -154,7 +153,7 @@ reader_choose_nested(Reader *reader)
         break;
     case TYPE_STRUCT:
         reader->read = read_struct;
-        reader->keys = field_names(reader->type);
+        reader->keys = type_field_names(reader->type);
         return reader->keys != NULL;
     default:
         return false;
@@ -387,7 +386,7 @@ writer_choose_nested(Writer *writer)
     case TYPE_STRUCT:
         writer->write = write_struct;
         writer->layout = LAYOUT_STRUCT;
-        writer->keys = field_names(writer->type);
+        writer->keys = type_field_names(writer->type);
         return writer->keys != NULL;
     default:
         return false;

@@ -35,6 +35,7 @@ struct Reader {
     PyObject *zone;    /* timestamp: its tzinfo */
     int64_t offset_us; /* timestamp: UTC offset of a fixed zone, microseconds */
     bool reuses;       /* a parameter, see spare.h */
+    bool is_clone;     /* `keys` belong to the reader that it was made from */
     Spare spare;
 };
 
@@ -42,12 +43,20 @@ struct Reader {
 bool reader_build(Reader *reader, const Type *type, const Path *parent);
 void reader_release(Reader *reader);
 
+/* A copy with the same binding that keeps it when the original is bound to another batch. The
+ * original must live as long. Raises MemoryError and returns false. */
+bool reader_clone(Reader *clone, const Reader *reader);
+
 /* Points the reader at one batch. On failure records an `internal` failure. */
 bool reader_bind(Reader *reader, const ArrowArray *array);
 
 /* Records an `argument` failure of this reader's column and returns NULL. */
 PyObject *reader_reject(Reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Interned names of a struct's fields in a table that the caller owns, or NULL with a failure
+ * recorded (two of one name) or an exception raised. */
+PyObject **type_field_names(const Type *type);
 
 /* Choosers of the families that live in files of their own; false if the type is not theirs. */
 bool reader_choose_temporal(Reader *reader);

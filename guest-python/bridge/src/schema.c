@@ -166,7 +166,8 @@ parse_at(const ArrowSchema *schema, Type *type, int depth)
         return false;
     }
     type->name = strdup(name);
-    if (type->name == NULL) {
+    type->format = strdup(schema->format ? schema->format : "");
+    if (type->name == NULL || type->format == NULL) {
         PyErr_NoMemory();
         return false;
     }
@@ -223,6 +224,7 @@ type_release(Type *type)
     free(type->children);
     free(type->timezone);
     free(type->name);
+    free(type->format);
     *type = (Type){0};
 }
 

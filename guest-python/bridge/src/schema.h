@@ -46,12 +46,17 @@ typedef enum {
 
 typedef enum { UNIT_SECOND, UNIT_MILLISECOND, UNIT_MICROSECOND, UNIT_NANOSECOND } TimeUnit;
 
+/* Canonical types on top of a storage type, see ABI.md. */
+typedef enum { EXTENSION_NONE, EXTENSION_JSON, EXTENSION_UUID, EXTENSION_DECIMAL } Extension;
+
 typedef struct Type Type;
 
 struct Type {
     TypeKind kind;
     bool nullable;
+    Extension extension;
     char *name;      /* field name, never NULL */
+    char *format;    /* as the schema gave it */
     int32_t width;   /* bytes per value (fixed-width types), or elements (fixed-size list) */
     int32_t precision;
     int32_t scale;

@@ -57,6 +57,25 @@ writer_build(Writer *writer, const Type *type, const Path *parent)
 }
 
 void
+writer_set_root(Writer *writer)
+{
+    writer->path.parent = NULL;
+    if (writer->path.name[0] == '\0') {
+        writer->path.name = "result";
+    }
+}
+
+size_t
+writer_bytes(const Writer *writer)
+{
+    size_t bytes = writer->values.size + writer->offsets.size + writer->validity.size;
+    for (int64_t i = 0; i < writer->n_children; i++) {
+        bytes += writer_bytes(&writer->children[i]);
+    }
+    return bytes;
+}
+
+void
 writer_drop_buffers(Writer *writer)
 {
     buffer_release(&writer->validity);
@@ -119,9 +138,8 @@ writer_reset(Writer *writer, int64_t rows)
     return true;
 }
 
-/* Lengthens the validity bitmap to hold `bits`; the new ones say "not null". */
-static bool
-extend_validity(Writer *writer, int64_t bits)
+bool
+writer_extend_validity(Writer *writer, int64_t bits)
 {
     size_t bytes = (size_t)((bits + 7) >> 3);
     Buffer *validity = &writer->validity;
@@ -202,7 +220,7 @@ writer_append_null(Writer *writer)
         return writer_reject(writer, Py_None, NULL);
     }
     int64_t bit = writer->length;
-    if (!extend_validity(writer, bit + 1) || writer_append_empty(writer) < 0) {
+    if (!writer_extend_validity(writer, bit + 1) || writer_append_empty(writer) < 0) {
         return -1;
     }
     writer->validity.data[bit >> 3] &= (uint8_t)~(1u << (bit & 7));
@@ -215,7 +233,7 @@ writer_finish(Writer *writer)
 {
     bool has_validity = writer->layout != LAYOUT_NULL;
     bool has_nulls = has_validity && writer->null_count > 0;
-    if (has_nulls && !extend_validity(writer, writer->length)) {
+    if (has_nulls && !writer_extend_validity(writer, writer->length)) {
         return false;
     }
     int64_t count = 0;

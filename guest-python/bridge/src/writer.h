@@ -65,6 +65,15 @@ void writer_drop_buffers(Writer *writer);
 int writer_append_null(Writer *writer);
 int writer_append_empty(Writer *writer);
 
+/* Lengthens the validity bitmap to hold `bits`; the new ones say "not null". */
+bool writer_extend_validity(Writer *writer, int64_t bits);
+
+/* About how many bytes the column takes so far. */
+size_t writer_bytes(const Writer *writer);
+
+/* Makes a field of the outermost struct a column of its own in messages. */
+void writer_set_root(Writer *writer);
+
 /* Describes the finished column in `writer->array`. Raises MemoryError. */
 bool writer_finish(Writer *writer);
 

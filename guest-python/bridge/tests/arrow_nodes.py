@@ -17,6 +17,7 @@ class SchemaNode:
     name: str = ""
     nullable: bool = True
     children: list = field(default_factory=list)
+    metadata: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -60,7 +61,14 @@ def schema_node(arrow_field):
     node = _read_schema(schema)
     release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(schema.release)
     release(ctypes.addressof(schema))
+    _add_metadata(node, arrow_field)
     return node
+
+
+def _add_metadata(node, arrow_field):
+    node.metadata = {k.decode(): v.decode() for k, v in (arrow_field.metadata or {}).items()}
+    for i, child in enumerate(node.children):
+        _add_metadata(child, arrow_field.type.field(i))
 
 
 def struct_schema(fields):

@@ -8,6 +8,10 @@ import sys
 
 from arrow_nodes import NULLABLE, read_array
 
+CALL, NEXT, ACCUMULATE, RETRACT, MERGE, STATES, FINISH = range(7)
+FAILED, FAILED_KEPT = -1, -2
+MORE, NOTHING, KEPT = 1, 2, 16
+
 
 class BridgeError(Exception):
     """What `vivarium_last_error` told."""
@@ -31,6 +35,9 @@ class _Layout:
         # Field offsets follow from C's alignment rules: int64 is aligned to 8 everywhere.
         self.schema_format = f"<3{self.pointer}{'4x' if size == 4 else ''}2q4{self.pointer}"
         self.array_format = f"<5q5{self.pointer}{'4x' if size == 4 else ''}"
+        self.placed = []
+        self.streams = {}  # handle -> input block that an unfinished stream reads
+        self.kept = 0  # input blocks that the guest took over
 
     def place(self, data):
         """Copies bytes into memory that lives until `free_placed`; returns the address."""
@@ -46,14 +53,17 @@ class _Layout:
         children = self.pointers([self.place_schema(child) for child in node.children])
         flags = NULLABLE if node.nullable else 0
         form, name = (self.place(text.encode() + b"\0") for text in (node.format, node.name))
-        fields = (form, name, 0, flags, len(node.children), children, 0, 0, 0)
+        metadata = self.place(_metadata(node.metadata)) if node.metadata else 0
+        fields = (form, name, metadata, flags, len(node.children), children, 0, 0, 0)
         return self.place(struct.pack(self.schema_format, *fields))
 
-    def place_array(self, node):
-        children = self.pointers([self.place_array(child) for child in node.children])
-        buffers = self.pointers([0 if b is None else self.place(b) for b in node.buffers])
-        counts = (node.length, node.null_count, 0, len(node.buffers), len(node.children))
-        return self.place(struct.pack(self.array_format, *counts, buffers, children, 0, 0, 0))
+    def block(self, node):
+        """Puts an array into one block, as the host does: the top struct comes first."""
+        size = len(_Block(self, 0).add(node).data)
+        base = self.allocate(size)
+        assert base % 64 == 0
+        self.write(base, bytes(_Block(self, base).add(node).data))
+        return base
 
     def array_at(self, address):
         return _RawArray(self, address)
@@ -69,36 +79,123 @@ class _Layout:
             self.call("vivarium_free", address)
         self.placed.clear()
 
-    def load(self, code, inputs, output, **options):
+    def load(self, code, inputs, output, state=None, **options):
         spec = {
             "name": "f",
             "handler": "f",
             "filename": "udf.py",
             "environment": {},
-            "skip_null": False,
+            "kind": "scalar",
+            "null_handling": "call",
+            "on_error": "raise",
             "code": code,
         } | options
         raw = json.dumps(spec).encode()
         try:
-            handle = self.call(
-                "vivarium_load", self.place(raw), len(raw), self.place_schema(inputs), self.place_schema(output)
-            )
+            schemas = self.place_schema(inputs), self.place_schema(output), self.place_schema(state) if state else 0
+            handle = self.call("vivarium_load", self.place(raw), len(raw), *schemas)
             if handle <= 0:
                 raise self.last_error()
         finally:
             self.free_placed()
         return handle
 
-    def invoke(self, handle, batch, output_schema):
-        """Runs one batch (an array node with the parameters as children); the result as a node."""
-        out = self.allocate(struct.calcsize(self.array_format))
+    def describe(self, code, filename="udf.py", environment=None):
+        raw = json.dumps({"filename": filename, "code": code, "environment": environment or {}}).encode()
         try:
-            if self.call("vivarium_invoke", handle, self.place_array(batch), out) != 0:
+            out = self.place(b"\0" * 16)
+            if self.call("vivarium_describe", self.place(raw), len(raw), out) != 0:
                 raise self.last_error()
-            return read_array(output_schema, self.array_at(out))
+            address, length = struct.unpack(f"<2{self.pointer}", self.read(out, 2 * self.pointer_size))
+            return json.loads(self.read(address, length))
         finally:
             self.free_placed()
+
+    def operate(self, handle, operation, batch, output_schema):
+        """One `vivarium_invoke`: the answer's bits, and the array where it has one. `batch` is None or an array
+        node with the columns as children. Raises what `vivarium_last_error` tells."""
+        if operation == CALL:
+            self.forget_stream(handle)
+        out = self.allocate(struct.calcsize(self.array_format))
+        block = 0 if batch is None else self.block(batch)
+        try:
+            answer = self.call("vivarium_invoke", handle, operation, block, out)
+            if answer in (FAILED, FAILED_KEPT):
+                self.kept += answer == FAILED_KEPT
+                block = 0 if answer == FAILED_KEPT else block
+                raise self.last_error()
+            assert answer & ~(MORE | NOTHING | KEPT) == 0, answer
+            node = None if answer & NOTHING else read_array(output_schema, self.array_at(out))
+            if answer & KEPT:
+                self.kept += 1
+                block = 0
+            elif answer & MORE and operation == CALL:
+                self.streams[handle] = block
+                block = 0
+            return answer, node
+        finally:
+            if block:
+                # What is read after the block was given back shall not look right.
+                self.write(block, b"\xa5" * 64)
+                self.call("vivarium_free", block)
+            self.free_placed()
             self.call("vivarium_free", out)
+
+    def forget_stream(self, handle):
+        """Gives the input of a stream back; it stays valid until the next CALL."""
+        block = self.streams.pop(handle, 0)
+        if block:
+            self.call("vivarium_free", block)
+
+    def invoke(self, handle, batch, output_schema):
+        """Runs one batch (an array node with the parameters as children); the result as a node."""
+        answer, node = self.operate(handle, CALL, batch, output_schema)
+        assert answer & ~KEPT == 0, answer
+        return node
+
+
+def _metadata(pairs):
+    """Arrow's encoding of a field's metadata."""
+    parts = [struct.pack("<i", len(pairs))]
+    for text in (text for pair in pairs.items() for text in pair):
+        data = text.encode()
+        parts += [struct.pack("<i", len(data)), data]
+    return b"".join(parts)
+
+
+class _Block:
+    """The bytes of a block that begins at `base`."""
+
+    def __init__(self, layout, base):
+        self.layout, self.base, self.data = layout, base, bytearray()
+
+    def room(self, size):
+        offset = len(self.data)
+        self.data += bytes(-(-size // 64) * 64)
+        return offset
+
+    def add(self, node):
+        self.fill(self.room(struct.calcsize(self.layout.array_format)), node)
+        return self
+
+    def bytes(self, data):
+        offset = self.room(max(len(data), 1))
+        self.data[offset : offset + len(data)] = data
+        return self.base + offset
+
+    def pointers(self, addresses):
+        return self.bytes(struct.pack(f"<{len(addresses)}{self.layout.pointer}", *addresses)) if addresses else 0
+
+    def fill(self, offset, node):
+        children = []
+        for child in node.children:
+            at = self.room(struct.calcsize(self.layout.array_format))
+            self.fill(at, child)
+            children.append(self.base + at)
+        buffers = self.pointers([0 if b is None else self.bytes(b) for b in node.buffers])
+        counts = (node.length, node.null_count, 0, len(node.buffers), len(node.children))
+        fields = (*counts, buffers, self.pointers(children), 0, 0, 0)
+        struct.pack_into(self.layout.array_format, self.data, offset, *fields)
 
 
 class _RawArray:
@@ -126,7 +223,6 @@ class Native(_Layout):
 
     def __init__(self, library, package):
         super().__init__()
-        self.placed = []
         sys.path.insert(0, package)
         self.library = ctypes.PyDLL(library)
         for name in ("vivarium_alloc",):
@@ -135,11 +231,30 @@ class Native(_Layout):
             raise self.last_error()
 
     def call(self, name, *arguments):
-        wide = {"vivarium_load": (0, 2, 3), "vivarium_invoke": (1, 2)}.get(name, range(4))
+        wide = {"vivarium_load": (0, 2, 3, 4), "vivarium_invoke": (2, 3)}.get(name, range(5))
         if name in ("vivarium_alloc", "vivarium_init"):
             wide = ()
         converted = [ctypes.c_void_p(a) if i in wide else ctypes.c_int32(a) for i, a in enumerate(arguments)]
         return getattr(self.library, name)(*converted)
+
+    def supply(self, batches):
+        """Makes the array nodes of an iterator the input of map functions."""
+        pending = None
+
+        def pull(room, size):
+            nonlocal pending
+            if not room:
+                assert pending is None, "a batch was announced and not taken"
+                pending = next(batches, None)
+                return 0 if pending is None else len(_Block(self, 0).add(pending).data)
+            data = bytes(_Block(self, room).add(pending).data)
+            assert room % 64 == 0 and size == len(data)
+            self.write(room, data)
+            pending = None
+            return 0
+
+        self.source = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_uint32)(pull)
+        self.library.vivarium_test_source(self.source)
 
     def allocate(self, size):
         return self.call("vivarium_alloc", size)
@@ -158,7 +273,6 @@ class Wasm(_Layout):
         super().__init__()
         import wasmtime as w
 
-        self.placed = []
         self.entropy_errno = 0
         self.output = {1: b"", 2: b""}
         config = w.Config()

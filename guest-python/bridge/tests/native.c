@@ -1,4 +1,5 @@
-/* The guest's file system for native builds: plain files under the directory of the test run. */
+/* What native builds have in the place of the guest's file system (plain files under the directory
+ * of the test run) and of the host's input. */
 #include <errno.h>
 
 #include <stdio.h>
@@ -6,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "platform.h"
+#include "pull.h"
 
 int
 vivarium_fs_put(const char *path, size_t path_len, const void *data, size_t len, int copy)
@@ -30,4 +32,22 @@ vivarium_fs_put(const char *path, size_t path_len, const void *data, size_t len,
     }
     size_t written = fwrite(data, 1, len, file);
     return fclose(file) == 0 && written == len ? 0 : EIO;
+}
+
+typedef int32_t (*Pull)(void *, uint32_t);
+
+static Pull source;
+
+/* Lets a test supply the input of map functions. */
+__attribute__((visibility("default"))) void
+vivarium_test_source(Pull pull)
+{
+    source = pull;
+}
+
+VIVARIUM_EXPORT(vivarium_pull)
+int32_t
+vivarium_pull(void *room, uint32_t size)
+{
+    return source != NULL ? source(room, size) : -1;
 }

@@ -21,6 +21,7 @@ FLAGS = "-std=c11 -O2 -g -Wall -Wextra -Wno-cast-function-type -Wno-missing-fiel
 def build(directory):
     library = os.path.join(directory, "libvivarium.so")
     sources = glob.glob(os.path.join(HERE, "..", "src", "*.c")) + [os.path.join(HERE, "native.c")]
+    sources = [source for source in sources if os.path.basename(source) != "pull.c"]
     command = [os.environ.get("CC", "cc"), *FLAGS.split(), "-fvisibility=hidden"]
     command += os.environ.get("VIVARIUM_TEST_CFLAGS", "").split()
     command += [f'-DVIVARIUM_UDF_ROOT="{directory}/udf"', "-I", sysconfig.get_path("include")]

@@ -47,11 +47,31 @@ class Function:
         )
         self.result = result if isinstance(result, pa.Field) else pa.field("result", result)
         self.output = schema_node(self.result)
-        self.handle = self.backend.load(code, self.inputs, self.output, **options)
+        self.state = options.pop("state", None)
+        self.handle = self.backend.load(code, self.inputs, self.output, self.state, **options)
 
     def __call__(self, *arrays, length=None):
         batch = batch_of(arrays, self.inputs, length)
         return to_pyarrow(self.backend.invoke(self.handle, batch, self.output), self.result.type)
+
+
+    def stream(self, *arrays, length=None):
+        """Yields every answer of a table function: batches of row and value."""
+        batch = batch_of(arrays, self.inputs, length)
+        operation = backends.CALL
+        while True:
+            answer, node = self.backend.operate(self.handle, operation, batch, self.output)
+            if node is not None:
+                yield to_pyarrow(node, self.result.type)
+            if not answer & backends.MORE:
+                assert answer in (0, backends.NOTHING), answer
+                self.backend.forget_stream(self.handle)
+                return
+            operation, batch = backends.NEXT, None
+
+    def expand(self, *arrays, length=None):
+        """All pairs of row and value."""
+        return [tuple(row.values()) for part in self.stream(*arrays, length=length) for row in part.to_pylist()]
 
 
 def failure(test, function, *arguments, **options):

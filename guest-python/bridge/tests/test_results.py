@@ -341,10 +341,10 @@ class Arguments(unittest.TestCase):
 
     def test_skip_null(self):
         code = "def f(a, b):\n    assert a is not None and b is not None\n    return a + b\n"
-        function = Function(code, [pa.int64(), pa.int64()], pa.int64(), skip_null=True)
+        function = Function(code, [pa.int64(), pa.int64()], pa.int64(), null_handling="skip")
         result = function(pa.array([1, None, 3, None]), pa.array([1, 2, None, None]))
         self.assertEqual(result.to_pylist(), [2, None, None, None])
-        function = Function(code, [pa.int64(), pa.int64()], required(pa.int64()), skip_null=True)
+        function = Function(code, [pa.int64(), pa.int64()], required(pa.int64()), null_handling="skip")
         self.assertEqual(failure(self, function, pa.array([1, None]), pa.array([1, 1]))["row"], 1)
 
     def test_no_parameters(self):

@@ -30,7 +30,10 @@ def _own_directory():
     return _own_directory.__code__.co_filename.rpartition("/")[0] + "/"
 
 
-_HIDDEN = (_own_directory(), "<frozen importlib")
+# The packages of the sandbox itself: this one, and the stand-ins beside it.
+_SITE = _own_directory().removesuffix("vivarium/")
+_OWN = ("vivarium", "arrow_udf", "databend_udf", "pyarrow")
+_HIDDEN = (*(f"{_SITE}{name}/" for name in _OWN), "<frozen importlib")
 
 
 def _shown(filename):

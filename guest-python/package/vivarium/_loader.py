@@ -20,26 +20,42 @@ _ENTROPY_HINT = (
 )
 _own_modules = set()
 
+# How a map function is called, for messages.
+MAP_CALL = "a map function is called with an iterator of batches"
 
-class _Refused(Exception):
-    """Ends loading with (kind, message, exception)."""
+
+class Refused(Exception):
+    """Ends loading with (kind, message, exception), where message and exception may be None."""
 
 
 def load(raw, n_parameters):
-    """Returns (handler, skip_null), or (kind, message, exception) where message and exception
-    may be None."""
+    """Returns ("bound", kind, target, skip, null_on_error), or ("failed", kind, message,
+    exception)."""
     try:
         spec = loads(raw)
-        _set_environment(spec["environment"])
-        module = _execute(spec["filename"], spec["code"])
-        handler = _find(module, spec["handler"])
-        _check_signature(handler, spec["handler"], n_parameters)
-    except _Refused as refused:
-        kind, message, exception = refused.args
-        if message is not None:
-            message = message[:4096].encode("utf-8", "backslashreplace").replace(b"\0", b"\\x00")
-        return kind, message, exception
-    return handler, bool(spec["skip_null"])
+        module = execute(spec)
+        return "bound", *_bind(module, spec, n_parameters)
+    except Refused as refused:
+        return _failed(refused)
+
+
+def describe(raw):
+    """Returns ("described", JSON of what the code declares), or ("failed", kind, message,
+    exception)."""
+    try:
+        module = execute(loads(raw))
+        from ._describe import declared_in
+
+        return "described", declared_in(module)
+    except Refused as refused:
+        return _failed(refused)
+
+
+def _failed(refused):
+    kind, message, exception = refused.args
+    if message is not None:
+        message = message[:4096].encode("utf-8", "backslashreplace").replace(b"\0", b"\\x00")
+    return "failed", kind, message, exception
 
 
 def _set_environment(variables):
@@ -47,7 +63,7 @@ def _set_environment(variables):
         os.environ.clear()
         os.environ.update(variables)
     except (TypeError, ValueError, OSError) as exception:
-        raise _Refused("import", f"the environment cannot be set: {exception}", None) from None
+        raise Refused("import", f"the environment cannot be set: {exception}", None) from None
 
 
 def _module_name(filename):
@@ -63,11 +79,11 @@ def _module_name(filename):
 def _store(filename, code):
     parts = filename.split("/")
     if "\0" in filename or any(part in ("", ".", "..") for part in parts):
-        raise _Refused("import", f"{filename!r} is not a plain relative file name", None)
+        raise Refused("import", f"{filename!r} is not a plain relative file name", None)
     path = f"{_ROOT}/{filename}"
     status = _vivarium.put_file(path, code.encode("utf-8", "surrogatepass"))
     if status not in (0, errno.EEXIST):
-        raise _Refused("import", f"{filename!r} cannot be stored: {os.strerror(status)}", None)
+        raise Refused("import", f"{filename!r} cannot be stored: {os.strerror(status)}", None)
     return path
 
 
@@ -75,26 +91,29 @@ def _compile(code, path):
     try:
         return compile(code, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as exception:
-        raise _Refused("syntax", None, exception) from None
+        raise Refused("syntax", None, exception) from None
     except (MemoryError, RecursionError) as exception:
         message = "the code is nested too deeply to be compiled"
-        raise _Refused("syntax", message, exception) from None
+        raise Refused("syntax", message, exception) from None
 
 
-def _execute(filename, code):
-    path = _store(filename, code)
+def execute(spec):
+    """Runs the code of a spec as a module and returns the module."""
+    _set_environment(spec["environment"])
+    path = _store(spec["filename"], spec["code"])
     importlib.invalidate_caches()
-    compiled = _compile(code, path)
-    name = _module_name(filename)
-    spec = spec_from_file_location(name, path)
-    module = module_from_spec(spec)
+    compiled = _compile(spec["code"], path)
+    name = _module_name(spec["filename"])
+    module = module_from_spec(spec_from_file_location(name, path))
     _own_modules.add(name)
     _modules[name] = module
+    if (declaration := _declarations()) is not None:
+        declaration.servers.clear()
     try:
         exec(compiled, module.__dict__)
     except BaseException as exception:
         _modules.pop(name, None)
-        raise _Refused("import", _hint(exception), exception) from None
+        raise Refused("import", _hint(exception), exception) from None
     return module
 
 
@@ -107,21 +126,58 @@ def _hint(exception):
     return f"{exception}: {_ENTROPY_HINT}" if puzzling else None
 
 
-def _find(module, handler):
+def _declarations():
+    """The module of declarations, if anything has imported it: else nothing is declared."""
+    return _modules.get("vivarium._declaration")
+
+
+def _bind(module, spec, n_parameters):
+    """(kind, target, skip, null_on_error) of a spec's handler."""
+    name, kind = spec["handler"], spec.get("kind", "scalar")
+    found = _find(module, name, kind)
+    declarations = _declarations()
+    declared = None if declarations is None else declarations.declaration_of(found)
+    if declared is not None or kind == "aggregate":
+        from . import _binding
+
+        return _binding.bind(found, declared, spec, n_parameters)
+    check_callable(found, name, kind)
+    if kind == "map":
+        check_arguments(found, name, 1, MAP_CALL)
+    else:
+        check_arguments(found, name, n_parameters)
+    null_on_error = spec.get("on_error", "raise") == "null"
+    handling = spec.get("null_handling", "call")
+    if handling == "annotations" and kind != "map":
+        from ._hints import skipped_by_hints
+
+        skip = skipped_by_hints(found, name, n_parameters, kind == "vectorized")
+    else:
+        skip = (handling == "skip" and kind != "map",) * n_parameters
+    return kind, found, skip, null_on_error
+
+
+def _find(module, handler, kind):
+    if handler == "" and kind == "aggregate":
+        return module
     found = module
     for part in handler.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise _Refused("handler", _missing(module, handler), None) from None
+            found = _served(handler)
+            if found is None:
+                raise Refused("handler", _missing(module, handler), None) from None
+            break
         except BaseException as exception:
-            raise _Refused("handler", None, exception) from None
-    if not callable(found):
-        kind = type(found).__name__
-        raise _Refused("handler", f"`{handler}` is not callable, it is of type {kind}", None)
-    if inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
-        raise _Refused("handler", f"`{handler}` is asynchronous, which is not supported", None)
+            raise Refused("handler", None, exception) from None
     return found
+
+
+def _served(handler):
+    """A function that the code gave to a server without a name in the module."""
+    declarations = _declarations()
+    return None if declarations is None else declarations.served(handler)
 
 
 def _missing(module, handler):
@@ -130,15 +186,36 @@ def _missing(module, handler):
         for name, value in vars(module).items()
         if not name.startswith("_")
         and callable(value)
-        and getattr(value, "__module__", None) == module.__name__
+        and _module_of(value) == module.__name__
     ]
     known = f"; it defines {', '.join(f'`{name}`' for name in names[:10])}" if names else ""
     return f"the code defines no `{handler}`{known}"
 
 
-def _check_signature(handler, name, n_parameters):
+def _module_of(value):
     try:
-        signature = inspect.signature(handler)
+        return value.__module__
+    except Exception:
+        return None
+
+
+def check_callable(found, name, kind):
+    """Refuses what cannot be a function of that kind."""
+    if not callable(found):
+        of = type(found).__name__
+        raise Refused("handler", f"`{name}` is not callable, it is of type {of}", None)
+    if inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
+        raise Refused("handler", f"`{name}` is asynchronous, which is not supported", None)
+    if kind == "scalar" and inspect.isgeneratorfunction(found):
+        message = f"`{name}` is a generator, which makes rows: declare it as a table function"
+        raise Refused("handler", message, None)
+
+
+def check_arguments(function, name, count, given=None):
+    """Refuses a function that does not take `count` positional arguments. `given` says what they
+    are."""
+    try:
+        signature = inspect.signature(function)
     except Exception:
         return  # some built-in callables do not tell
     least = most = 0
@@ -151,11 +228,11 @@ def _check_signature(handler, name, n_parameters):
             most = float("inf")
         elif parameter.kind is parameter.KEYWORD_ONLY and required:
             message = (
-                f"`{name}{signature}` requires the keyword argument `{parameter.name}`, "
+                f"`{_shown(name, signature)}` requires the keyword argument `{parameter.name}`, "
                 "but arguments are passed by position"
             )
-            raise _Refused("handler", message, None)
-    if least <= n_parameters <= most:
+            raise Refused("handler", message, None)
+    if least <= count <= most:
         return
     if least == most:
         takes = f"{least}"
@@ -164,9 +241,17 @@ def _check_signature(handler, name, n_parameters):
     else:
         takes = f"{least} to {most}"
     taken = "argument" if takes == "1" else "arguments"
-    declared = "parameter" if n_parameters == 1 else "parameters"
-    message = (
-        f"`{name}{signature}` takes {takes} positional {taken}, "
-        f"but the function is declared with {n_parameters} {declared}"
-    )
-    raise _Refused("handler", message, None)
+    if given is None:
+        declared = "parameter" if count == 1 else "parameters"
+        given = f"the function is declared with {count} {declared}"
+    shown = _shown(name, signature)
+    raise Refused("handler", f"`{shown}` takes {takes} positional {taken}, but {given}", None)
+
+
+def _shown(name, signature):
+    """Name and signature, bounded; defaults have a repr of their own that may fail."""
+    try:
+        text = str(signature)
+    except Exception:
+        text = "(...)"
+    return name + (text if len(text) <= 500 else text[:500] + "...")

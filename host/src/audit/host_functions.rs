@@ -51,6 +51,12 @@ const DESCRIPTIONS: &[Description] = &[
         bounds: "ends the call when `limits.fuel_per_batch` is used up, the deadline has passed or the call \
                  is cancelled",
     },
+    Description {
+        module: "vivarium",
+        name: "pull",
+        does: "asks for the next input batch of a map function, and where to put it",
+        bounds: "answers while a map function runs, never otherwise; `limits.input_bytes` a batch",
+    },
 ];
 
 /// Describes every import.

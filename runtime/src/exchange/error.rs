@@ -29,6 +29,16 @@ pub enum SchemaError {
         /// Dotted path of the field.
         path: String,
     },
+    /// An extension type over a type that cannot store it.
+    #[error("field `{path}`: {data_type} cannot store the extension `{extension}`")]
+    Extension {
+        /// Dotted path of the field.
+        path: String,
+        /// Name of the extension, as the field's metadata gives it.
+        extension: String,
+        /// The field's type.
+        data_type: DataType,
+    },
     /// The type is nested too deeply.
     #[error("field `{path}`: type is nested more than {limit} levels deep")]
     Depth {
@@ -70,6 +80,30 @@ pub enum InputError {
         expected: DataType,
         /// Type of the batch's column.
         got: DataType,
+    },
+    /// Groups are named for another number of rows than the batch has.
+    #[error("{groups} group numbers for {rows} rows")]
+    GroupCount {
+        /// Rows of the batch.
+        rows: usize,
+        /// Group numbers.
+        groups: usize,
+    },
+    /// A row that belongs to no group.
+    #[error("the group of row {row} is null")]
+    GroupNull {
+        /// Zero-based row of the batch.
+        row: usize,
+    },
+    /// More groups than allowed.
+    #[error("{name}: {requested} groups are needed, {limit} are allowed")]
+    Groups {
+        /// Name of the limit: `aggregate_groups`.
+        name: &'static str,
+        /// Groups allowed.
+        limit: u64,
+        /// Groups asked for: one more than the highest number.
+        requested: u64,
     },
     /// A null where the parameter, or a field inside it, is not nullable.
     #[error("column {index}: `{path}` is not nullable, but row {row} is null")]

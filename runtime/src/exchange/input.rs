@@ -1,15 +1,15 @@
 //! A record batch as `ArrowArray` structs and buffers in guest memory.
 
-use arrow::array::{Array, ArrayData};
-use arrow::buffer::{BooleanBuffer, Buffer, ScalarBuffer};
+use arrow::array::{Array, ArrayData, ArrayRef, UInt32Array};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{ArrowNativeType, DataType, Field};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use super::abi::{ARRAY_BYTES, BUFFER_ALIGN, MAX_BYTES, POINTER_BYTES, RawArray, align_up, destination};
 use super::expand::{Budget, Exhausted, charge, expand, is_needed, view_array};
-use super::layout::{Offsets, Part};
-use super::types::{accepts, children, fixed_width, is_wide, nulls};
+use super::layout::{Offsets, Part, is_extended};
+use super::types::{accepts, children, fixed_width, is_wide, nulls, value_type};
 use super::verify::verify;
 use super::{GuestViolation, InputError};
 
@@ -58,22 +58,66 @@ impl InputPlan {
     /// in the guest's layout against `limit_bytes` (and 2 GiB).
     ///
     /// A column's type may be any layout of the parameter's type: text and binary in any of their
-    /// three layouts, lists in any of four, dictionaries and runs of the type.
+    /// three layouts, lists in any of four, decimals in any of four widths, dictionaries and runs of the
+    /// type.
     pub(crate) fn new<F: AsRef<Field>>(
         batch: &RecordBatch,
         parameters: &[F],
         limit_bytes: u64,
     ) -> Result<Self, InputError> {
-        if batch.num_columns() != parameters.len() {
-            return Err(InputError::ColumnCount { expected: parameters.len(), got: batch.num_columns() });
+        Self::of(batch.num_rows(), None, batch.columns(), parameters, limit_bytes)
+    }
+
+    /// The same with a first column that says to which group each row belongs.
+    pub(crate) fn grouped<F: AsRef<Field>>(
+        groups: &UInt32Array,
+        rows: usize,
+        columns: &[ArrayRef],
+        parameters: &[F],
+        limit_bytes: u64,
+    ) -> Result<Self, InputError> {
+        if groups.len() != rows {
+            return Err(InputError::GroupCount { rows, groups: groups.len() });
+        }
+        if let Some(row) = (0..rows).find(|row| groups.is_null(*row)) {
+            return Err(InputError::GroupNull { row });
+        }
+        Self::of(rows, Some(groups), columns, parameters, limit_bytes)
+    }
+
+    /// So many rows without columns.
+    pub(crate) fn rows(rows: usize) -> Self {
+        let mut plan = Self::start(rows);
+        plan.size = u32::try_from(plan.layout(|_, _| ())).unwrap_or(u32::MAX);
+        plan
+    }
+
+    fn start(rows: usize) -> Self {
+        let top = Node { length: rows, null_count: 0, parts: vec![Part::Absent], children: vec![] };
+        Self { arrays: vec![top], size: 0 }
+    }
+
+    fn of<F: AsRef<Field>>(
+        rows: usize,
+        groups: Option<&UInt32Array>,
+        columns: &[ArrayRef],
+        parameters: &[F],
+        limit_bytes: u64,
+    ) -> Result<Self, InputError> {
+        if columns.len() != parameters.len() {
+            return Err(InputError::ColumnCount { expected: parameters.len(), got: columns.len() });
         }
         let limit = limit_bytes.min(MAX_BYTES);
         let over = |requested| InputError::Limit { name: INPUT_BYTES, limit, requested };
         let mut budget = Budget::new(limit);
-        let top =
-            Node { length: batch.num_rows(), null_count: 0, parts: vec![Part::Absent], children: vec![] };
-        let mut plan = Self { arrays: vec![top], size: 0 };
-        for (index, (column, parameter)) in batch.columns().iter().zip(parameters).enumerate() {
+        let mut plan = Self::start(rows);
+        if let Some(groups) = groups {
+            let position = plan.arrays.len();
+            let parts = vec![Part::Absent, Part::Bytes(groups.values().inner().clone())];
+            plan.arrays.push(Node { length: rows, null_count: 0, parts, children: vec![] });
+            plan.arrays[0].children.push(position);
+        }
+        for (index, (column, parameter)) in columns.iter().zip(parameters).enumerate() {
             let field = parameter.as_ref();
             if !accepts(field.data_type(), column.data_type()) {
                 return Err(InputError::Type {
@@ -183,7 +227,7 @@ impl InputPlan {
         let first = data.offset() + start;
         let nulls = nulls(data, start, len);
         let null_count = nulls.as_ref().map_or(0, |nulls| nulls.null_count());
-        let validity = nulls.map_or(Part::Absent, |nulls| Part::Bits(nulls.into_inner()));
+        let validity = nulls.as_ref().map_or(Part::Absent, |nulls| Part::Bits(nulls.inner().clone()));
         let index = self.arrays.len();
         self.arrays.push(Node { length: len, null_count, parts: Vec::new(), children: Vec::new() });
 
@@ -230,7 +274,9 @@ impl InputPlan {
                     .ok_or_else(|| Fault::Array(format!("type {other} has no layout in the guest")))?;
                 let range = first.checked_mul(width).zip(first.saturating_add(len).checked_mul(width));
                 let (from, to) = range.ok_or_else(|| Fault::Array("too many elements".to_owned()))?;
-                vec![validity, Part::Bytes(bytes(data, 0, from, to)?)]
+                let values = bytes(data, 0, from, to)?;
+                let target = fixed_width(value_type(declared)).unwrap_or(width);
+                vec![validity, resized(values, width, target, nulls.as_ref())?]
             }
         };
         self.arrays[index].parts = parts;
@@ -291,6 +337,21 @@ fn offsets(data: &ArrayData, start: usize, len: usize) -> Result<(Offsets, usize
         return Err(Fault::Array("offsets decrease".to_owned()));
     }
     Ok((offsets, from, to))
+}
+
+/// Values of `width` bytes as such of `target` bytes, which differ only for decimals.
+fn resized(values: Buffer, width: usize, target: usize, nulls: Option<&NullBuffer>) -> Result<Part, Fault> {
+    if width == target {
+        return Ok(Part::Bytes(values));
+    }
+    let lost = |(row, value): (usize, &[u8])| {
+        let valid = nulls.is_none_or(|nulls| nulls.is_valid(row));
+        valid && target < width && !is_extended(value, target)
+    };
+    match values.chunks_exact(width).enumerate().position(lost) {
+        Some(row) => Err(Fault::Array(format!("row {row} holds a decimal of more digits than its type"))),
+        None => Ok(Part::Integers { values, width, target }),
+    }
 }
 
 /// Whether a span can be told by offsets of the declared width.

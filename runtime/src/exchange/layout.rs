@@ -12,6 +12,8 @@ pub(super) enum Part {
     Absent,
     /// Copied as it is.
     Bytes(Buffer),
+    /// Integers of `width` bytes, brought to `target` bytes.
+    Integers { values: Buffer, width: usize, target: usize },
     /// A bitmap, moved to begin at bit 0.
     Bits(BooleanBuffer),
     /// Offsets, shifted to begin at 0.
@@ -42,6 +44,7 @@ impl Part {
         match self {
             Self::Absent => 0,
             Self::Bytes(buffer) => buffer.len() as u64,
+            Self::Integers { values, width, target } => (values.len() / width * target) as u64,
             Self::Bits(bits) => bits.len().div_ceil(8) as u64,
             Self::Offsets { offsets: Offsets::Narrow(values), wide } => offsets(values.len(), *wide),
             Self::Offsets { offsets: Offsets::Wide(values), wide } => offsets(values.len(), *wide),
@@ -55,6 +58,13 @@ impl Part {
         match self {
             Self::Absent => {}
             Self::Bytes(buffer) => dest.copy_from_slice(buffer),
+            Self::Integers { values, width, target } => {
+                for (to, from) in dest.chunks_exact_mut(*target).zip(values.chunks_exact(*width)) {
+                    to.fill(sign(from));
+                    let common = from.len().min(to.len());
+                    to[..common].copy_from_slice(&from[..common]);
+                }
+            }
             Self::Bits(bits) => write_bits(bits, dest),
             Self::Offsets { offsets: Offsets::Narrow(values), wide: false }
                 if values.first().is_none_or(|first| *first == 0) =>
@@ -94,6 +104,17 @@ impl Part {
             }
         }
     }
+}
+
+/// The byte that a little-endian integer is extended with.
+fn sign(integer: &[u8]) -> u8 {
+    if integer.last().is_some_and(|last| last & 0x80 != 0) { 0xff } else { 0 }
+}
+
+/// Whether a little-endian integer has the same value in its first `bytes` bytes.
+pub(super) fn is_extended(integer: &[u8], bytes: usize) -> bool {
+    let (kept, dropped) = integer.split_at(bytes.min(integer.len()));
+    dropped.iter().all(|byte| *byte == sign(kept))
 }
 
 /// Writes offsets that begin at 0. Those written narrow were found to fit when they were planned.

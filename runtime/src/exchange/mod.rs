@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | types, when a function is bound | [`SchemaPlan`] | the caller's schema is checked for what the guest can hold |
 //! | a batch, before a call | [`InputPlan`] | arrays were validated by whoever decoded them; types, nulls and sizes are checked |
-//! | a result, after a call | [`read_result`] | **nothing is believed**: every pointer, length and value is checked |
+//! | a result, or one batch of a stream, after a call | [`read_result`], [`read_batch`] | **nothing is believed**: every pointer, length and value is checked |
 //!
 //! Copies: one `memcpy` per buffer in either direction. Work per row happens only where a layout
 //! has to change: view types, dictionaries, runs and list views, offsets that do not start at 0 or
@@ -18,6 +18,7 @@
 mod abi;
 mod error;
 mod expand;
+mod extension;
 mod input;
 mod layout;
 mod output;
@@ -30,7 +31,7 @@ mod verify;
 pub(crate) use error::ResultError;
 pub use error::{GuestViolation, InputError, OutputLimit, SchemaError};
 pub(crate) use input::InputPlan;
-pub(crate) use result::read_result;
+pub(crate) use result::{read_batch, read_result};
 pub(crate) use schema::SchemaPlan;
 
 #[cfg(test)]

@@ -124,6 +124,12 @@ impl<'m> Resolver<'m> {
         Ok(Resolved { data_type, len: length as usize, validity, buffers, children })
     }
 
+    /// The length that the array at `pointer` claims to have.
+    pub(super) fn length(&self, pointer: u32, path: &Path<'_>) -> Result<u64, GuestViolation> {
+        let any = Required { length: 0, exact: false };
+        Ok(self.header(pointer, any, path)?.length.unsigned_abs())
+    }
+
     /// Reads the struct and checks what does not depend on the type.
     fn header(&self, pointer: u32, required: Required, path: &Path<'_>) -> Result<RawArray, GuestViolation> {
         let range = self.range(pointer, ARRAY_BYTES as u64, "ArrowArray", path)?;

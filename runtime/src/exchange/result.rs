@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use arrow::array::{ArrayData, ArrayDataBuilder, ArrayRef, make_array};
+use arrow::array::{ArrayData, ArrayDataBuilder, ArrayRef, AsArray, StructArray, make_array};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field};
 
@@ -33,10 +33,41 @@ pub(crate) fn read_result(
     rows: usize,
     limit_bytes: u64,
 ) -> Result<ArrayRef, ResultError> {
+    Ok(read(memory, array, field, Some(rows), limit_bytes)?.0)
+}
+
+/// Reads one batch of a stream, a struct of any length whose fields are `field`'s, and tells how many bytes
+/// it has. See [`read_result`].
+pub(crate) fn read_batch(
+    memory: &[u8],
+    array: u32,
+    field: &Field,
+    limit_bytes: u64,
+) -> Result<(StructArray, u64), ResultError> {
+    let (array, bytes) = read(memory, array, field, None, limit_bytes)?;
+    let batch = array.as_struct_opt().map(|batch| (batch.clone(), bytes));
+    batch.ok_or_else(|| ResultError::Layout {
+        data_type: field.data_type().clone(),
+        reason: "a batch must be a struct".to_owned(),
+    })
+}
+
+fn read(
+    memory: &[u8],
+    array: u32,
+    field: &Field,
+    rows: Option<usize>,
+    limit_bytes: u64,
+) -> Result<(ArrayRef, u64), ResultError> {
     let layout = relaxed(field.data_type());
     let root = Path::root(result_name(field));
     let mut resolver = Resolver::new(memory);
-    let required = Required { length: rows as u64, exact: true };
+    // Without a number of rows the guest says how many there are; they are counted against the limit.
+    let length = match rows {
+        Some(rows) => rows as u64,
+        None => resolver.length(array, &root)?,
+    };
+    let required = Required { length, exact: true };
     let resolved = resolver.array(array, &layout, required, &root)?;
     if resolver.bytes > limit_bytes {
         let requested = resolver.bytes;
@@ -54,7 +85,7 @@ pub(crate) fn read_result(
         data_type: field.data_type().clone(),
         reason: error.to_string(),
     })?;
-    Ok(make_array(data))
+    Ok((make_array(data), resolver.bytes))
 }
 
 /// Copies an array out of the memory and has arrow validate it.

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use super::abi::{
     FLAG_MAP_KEYS_SORTED, FLAG_NULLABLE, MAX_BYTES, POINTER_BYTES, SCHEMA_BYTES, align_up, destination,
 };
+use super::extension::{NAME_KEY, guest_name};
 use super::types::{MAX_DEPTH, Path, children, is_leaf, is_nullable, relaxed, result_name, value_type};
 use super::{GuestViolation, SchemaError};
 
@@ -24,8 +25,23 @@ pub(crate) struct SchemaPlan {
 struct Node {
     format: String,
     name: String,
+    /// Name of the extension type.
+    extension: Option<&'static str>,
     flags: i64,
     children: Vec<usize>,
+}
+
+impl Node {
+    /// Bytes of the encoded metadata: one pair of key and value, each with its length before it.
+    fn metadata(&self) -> Vec<u8> {
+        let Some(extension) = self.extension else { return Vec::new() };
+        let mut bytes = 1i32.to_le_bytes().to_vec();
+        for text in [NAME_KEY, extension] {
+            bytes.extend_from_slice(&(text.len() as i32).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        bytes
+    }
 }
 
 /// Which way the values of a field travel.
@@ -38,7 +54,9 @@ enum Direction {
 impl SchemaPlan {
     /// A struct over the parameters, in order.
     pub(crate) fn parameters<F: AsRef<Field>>(parameters: &[F]) -> Result<Self, SchemaError> {
-        let mut nodes = vec![Node { format: "+s".into(), name: String::new(), flags: 0, children: vec![] }];
+        let top =
+            Node { format: "+s".into(), name: String::new(), extension: None, flags: 0, children: vec![] };
+        let mut nodes = vec![top];
         for parameter in parameters {
             let field = parameter.as_ref();
             let child = add(&mut nodes, field, &Path::root(field.name()), 1, Direction::In)?;
@@ -57,7 +75,8 @@ impl SchemaPlan {
     fn finish(nodes: Vec<Node>) -> Result<Self, SchemaError> {
         let bytes = nodes.iter().fold(0u64, |sum, node| {
             let strings = node.format.len() + node.name.len() + 2;
-            sum.saturating_add((SCHEMA_BYTES + node.children.len() * POINTER_BYTES + strings) as u64)
+            let tables = node.children.len() * POINTER_BYTES + node.metadata().len().next_multiple_of(4);
+            sum.saturating_add((SCHEMA_BYTES + tables + strings) as u64)
         });
         match u32::try_from(align_up(bytes, 8)) {
             Ok(size) if u64::from(size) <= MAX_BYTES => Ok(Self { nodes, size }),
@@ -78,7 +97,9 @@ impl SchemaPlan {
         // The destination lies inside a memory of at most 2^32 bytes: no address overflows.
         let address = |at: usize| (base as usize + at) as u32;
         let mut table = self.nodes.len() * SCHEMA_BYTES;
-        let mut text = table + self.nodes.iter().map(|n| n.children.len() * POINTER_BYTES).sum::<usize>();
+        let mut metadata = table + self.nodes.iter().map(|n| n.children.len() * POINTER_BYTES).sum::<usize>();
+        let pairs = self.nodes.iter().map(|node| node.metadata().len().next_multiple_of(4));
+        let mut text = metadata + pairs.sum::<usize>();
         for (index, node) in self.nodes.iter().enumerate() {
             let mut string = |value: &str| {
                 let at = text;
@@ -90,6 +111,12 @@ impl SchemaPlan {
             let mut schema = [0; SCHEMA_BYTES];
             schema[0..4].copy_from_slice(&string(&node.format).to_le_bytes());
             schema[4..8].copy_from_slice(&string(&node.name).to_le_bytes());
+            let pairs = node.metadata();
+            if !pairs.is_empty() {
+                dest[metadata..metadata + pairs.len()].copy_from_slice(&pairs);
+                schema[8..12].copy_from_slice(&address(metadata).to_le_bytes());
+                metadata += pairs.len().next_multiple_of(4);
+            }
             schema[16..24].copy_from_slice(&node.flags.to_le_bytes());
             schema[24..32].copy_from_slice(&(node.children.len() as i64).to_le_bytes());
             if !node.children.is_empty() {
@@ -130,8 +157,13 @@ fn add(
     if matches!(data_type, DataType::Map(_, true)) {
         flags |= FLAG_MAP_KEYS_SORTED;
     }
+    let extension = guest_name(field).map_err(|extension| SchemaError::Extension {
+        path: path.to_string(),
+        extension,
+        data_type: field.data_type().clone(),
+    })?;
     let index = nodes.len();
-    nodes.push(Node { format, name: field.name().clone(), flags, children: vec![] });
+    nodes.push(Node { format, name: field.name().clone(), extension, flags, children: vec![] });
     for child in children(data_type) {
         let position = add(nodes, child, &path.child(child.name()), depth + 1, direction)?;
         nodes[index].children.push(position);

@@ -140,7 +140,21 @@ pub(super) fn accepts(declared: &DataType, source: &DataType) -> bool {
                 && source.len() == 2
                 && declared.iter().zip(source).all(|(d, s)| accepts(d.data_type(), s.data_type()))
         }
-        (declared, source) => is_leaf(declared) && declared == source,
+        (declared, source) => {
+            is_leaf(declared)
+                && (declared == source || decimal(declared).is_some_and(|it| decimal(source) == Some(it)))
+        }
+    }
+}
+
+/// Precision and scale of a decimal of any width.
+fn decimal(data_type: &DataType) -> Option<(u8, i8)> {
+    match data_type {
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale) => Some((*precision, *scale)),
+        _ => None,
     }
 }
 

@@ -1,5 +1,6 @@
-//! The code that is added to the module: charges where they are due, and three functions: the slow
-//! path of a charge, and metered, piecewise replacements of `memory.fill` and `memory.copy`.
+//! The code that is added to the module: charges where they are due, and some functions: the slow path
+//! of a charge, metered, piecewise replacements of `memory.fill` and `memory.copy`, and the way to the
+//! host for input.
 
 use wasm_encoder::{BlockType, BranchHint, Function, InstructionSink, ValType};
 
@@ -10,6 +11,8 @@ use super::{BULK_BYTES_PER_UNIT, BULK_PIECE_BYTES};
 pub(super) struct Injected {
     /// The imported `vivarium.refill: (i64) -> i64`.
     pub(super) refill: u32,
+    /// The imported `vivarium.pull: (i32, i32) -> i32`.
+    pub(super) pull: u32,
     /// The fuel global.
     pub(super) fuel: u32,
     /// `() -> ()`: hands the negative counter to the host and stores the next slice.
@@ -122,6 +125,13 @@ impl Injected {
     pub(super) fn out_of_slice_body(&self) -> Function {
         let mut function = Function::new([]);
         function.instructions().global_get(self.fuel).call(self.refill).global_set(self.fuel).end();
+        function
+    }
+
+    /// Body of what was the stub for input. The host function charges for itself.
+    pub(super) fn pull_body(&self) -> Function {
+        let mut function = Function::new([]);
+        function.instructions().local_get(0).local_get(1).call(self.pull).end();
         function
     }
 

@@ -12,8 +12,8 @@ use super::emit::{Bulk, Emitter, Injected};
 use super::profile::constant_length;
 use super::survey::Survey;
 use super::{
-    FUEL_EXPORT, GLOBAL_EXPORT_PREFIX, INSTRUMENTATION_VERSION, InstrumentError, Instrumented, REFILL_IMPORT,
-    START_EXPORT,
+    ADDED_IMPORTS, FUEL_EXPORT, GLOBAL_EXPORT_PREFIX, INSTRUMENTATION_VERSION, InstrumentError, Instrumented,
+    PULL_IMPORT, REFILL_IMPORT, START_EXPORT,
 };
 
 type ReencodeError = reencode::Error<std::convert::Infallible>;
@@ -21,6 +21,11 @@ type ReencodeError = reencode::Error<std::convert::Infallible>;
 /// Rewrites `wasm`. See the parent module for what changes.
 pub(crate) fn instrument(wasm: &[u8]) -> Result<Instrumented, InstrumentError> {
     let survey = Survey::read(wasm)?;
+    if survey.pull.is_none() {
+        return Err(InstrumentError::Missing {
+            what: "function `vivarium_pull: (i32, i32) -> i32` of its own that it exports",
+        });
+    }
     let mut rewriter = Rewriter::new(&survey)?;
     let mut module = Module::new();
     for payload in Parser::new(0).parse_all(wasm) {
@@ -52,7 +57,7 @@ struct Rewriter<'a> {
     done: Option<Order>,
 }
 
-/// Renumbers functions: one import is added before the module's own functions.
+/// Renumbers functions: imports are added before the module's own functions.
 struct IndexShift {
     imported_functions: u32,
 }
@@ -61,7 +66,7 @@ impl Reencode for IndexShift {
     type Error = std::convert::Infallible;
 
     fn function_index(&mut self, function: u32) -> Result<u32, ReencodeError> {
-        Ok(if function < self.imported_functions { function } else { function + 1 })
+        Ok(if function < self.imported_functions { function } else { function + ADDED_IMPORTS })
     }
 }
 
@@ -70,13 +75,14 @@ impl<'a> Rewriter<'a> {
         let too_many = |_| InstrumentError::Unsupported { what: "so many items" };
         let own = u32::try_from(survey.functions.len()).map_err(too_many)?;
         let fuel = u32::try_from(survey.globals.len()).map_err(too_many)?;
-        let first = survey.imported_functions + 1 + own;
+        let first = survey.imported_functions + ADDED_IMPORTS + own;
         Ok(Self {
             survey,
             graph: CallGraph::new(survey),
             index: IndexShift { imported_functions: survey.imported_functions },
             injected: Injected {
                 refill: survey.imported_functions,
+                pull: survey.imported_functions + 1,
                 fuel,
                 out_of_slice: first,
                 memory_fill: first + 1,
@@ -192,12 +198,14 @@ impl<'a> Rewriter<'a> {
         types.ty().function([], []);
         types.ty().function([ValType::I32; 3], []);
         types.ty().function([ValType::I32; 2], []);
+        types.ty().function([ValType::I32; 2], [ValType::I32]);
         module.section(&types);
         self.done = Some(Order::Type);
     }
 
     fn add_imports(&mut self, module: &mut Module, mut imports: ImportSection) {
         imports.import(REFILL_IMPORT.0, REFILL_IMPORT.1, EntityType::Function(self.survey.types));
+        imports.import(PULL_IMPORT.0, PULL_IMPORT.1, EntityType::Function(self.survey.types + 4));
         module.section(&imports);
         self.done = Some(Order::Import);
     }
@@ -244,7 +252,7 @@ impl<'a> Rewriter<'a> {
     ) -> Result<(), InstrumentError> {
         let mut code = CodeSection::new();
         let mut hints = BranchHints::new();
-        let first = self.survey.imported_functions + 1;
+        let first = self.survey.imported_functions + ADDED_IMPORTS;
         for (index, body) in (0_u32..).zip(reader) {
             let (function, unlikely) = self.function(&body?, index as usize)?;
             code.function(&function);
@@ -268,6 +276,9 @@ impl<'a> Rewriter<'a> {
     ) -> Result<(Function, Vec<BranchHint>), InstrumentError> {
         let missing = || InstrumentError::Missing { what: "function that its code section describes" };
         let charges = self.graph.charges(position).ok_or_else(missing)?;
+        if Some(position) == self.survey.pull {
+            return Ok((self.injected.pull_body(), vec![]));
+        }
         let mut locals = Vec::new();
         let mut next_local = *self.survey.parameters.get(position).ok_or_else(missing)?;
         for group in body.get_locals_reader()? {

@@ -6,7 +6,7 @@ use wasmparser::{
 };
 
 use super::profile::FunctionProfile;
-use super::{ALLOWED_IMPORTS, DataSegment, InstrumentError};
+use super::{ALLOWED_IMPORTS, DataSegment, InstrumentError, PULL_EXPORT};
 
 /// What the rewrite needs to know before it can emit the first section.
 #[derive(Default)]
@@ -25,6 +25,8 @@ pub(super) struct Survey {
     pub(super) exported: Vec<u32>,
     /// Functions that an indirect call can reach.
     pub(super) in_table: Vec<u32>,
+    /// Position among the module's own functions of the stub that asks for input, if there is one.
+    pub(super) pull: Option<usize>,
     /// Start function, if there is one.
     pub(super) start: Option<u32>,
     /// Content of the active data segments.
@@ -36,8 +38,10 @@ impl Survey {
     pub(super) fn read(wasm: &[u8]) -> Result<Self, InstrumentError> {
         let mut survey = Self::default();
         let mut memories = 0;
-        // Number of parameters of each type; 0 for what is not a function.
-        let mut arities: Vec<u32> = Vec::new();
+        let mut types: Vec<Signature> = Vec::new();
+        // Of each of the module's own functions, whether it has the type of the stub for input.
+        let mut fits_pull: Vec<bool> = Vec::new();
+        let mut pull: Option<u32> = None;
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
                 Payload::Version { encoding: wasmparser::Encoding::Component, .. } => {
@@ -46,13 +50,13 @@ impl Survey {
                 Payload::TypeSection(section) => {
                     for group in section {
                         for ty in group?.types() {
-                            arities.push(match &ty.composite_type.inner {
-                                CompositeInnerType::Func(function) => arity(function)?,
-                                _ => 0,
+                            types.push(match &ty.composite_type.inner {
+                                CompositeInnerType::Func(function) => Signature::of(function)?,
+                                _ => Signature::default(),
                             });
                         }
                     }
-                    survey.types = u32::try_from(arities.len())
+                    survey.types = u32::try_from(types.len())
                         .map_err(|_| InstrumentError::Unsupported { what: "so many types" })?;
                 }
                 Payload::ImportSection(section) => {
@@ -63,9 +67,11 @@ impl Survey {
                 }
                 Payload::FunctionSection(section) => {
                     for ty in section {
-                        let arity = usize::try_from(ty?).ok().and_then(|ty| arities.get(ty));
+                        let ty = usize::try_from(ty?).ok().and_then(|ty| types.get(ty));
                         let missing = InstrumentError::Missing { what: "type that a function names" };
-                        survey.parameters.push(*arity.ok_or(missing)?);
+                        let Signature { parameters, is_pull } = *ty.ok_or(missing)?;
+                        survey.parameters.push(parameters);
+                        fits_pull.push(is_pull);
                     }
                 }
                 Payload::MemorySection(section) => {
@@ -99,6 +105,9 @@ impl Survey {
                         if export.name.starts_with("vivarium.") {
                             return Err(InstrumentError::ReservedName { name: export.name.to_owned() });
                         }
+                        if export.name == PULL_EXPORT && export.kind == ExternalKind::Func {
+                            pull = export.index.checked_sub(survey.imported_functions);
+                        }
                         match export.kind {
                             ExternalKind::Func => survey.exported.push(export.index),
                             ExternalKind::Tag => {
@@ -125,6 +134,8 @@ impl Survey {
                 _ => {}
             }
         }
+        let pull = pull.and_then(|pull| usize::try_from(pull).ok());
+        survey.pull = pull.filter(|pull| fits_pull.get(*pull) == Some(&true));
         match memories {
             1 => Ok(survey),
             0 => Err(InstrumentError::Missing { what: "memory of its own" }),
@@ -141,9 +152,21 @@ impl Survey {
     }
 }
 
-fn arity(function: &FuncType) -> Result<u32, InstrumentError> {
-    u32::try_from(function.params().len())
-        .map_err(|_| InstrumentError::Unsupported { what: "so many parameters" })
+/// What matters of a type; nothing of what is not a function.
+#[derive(Clone, Copy, Default)]
+struct Signature {
+    parameters: u32,
+    /// Whether it is the type of the stub for input.
+    is_pull: bool,
+}
+
+impl Signature {
+    fn of(function: &FuncType) -> Result<Self, InstrumentError> {
+        let parameters = u32::try_from(function.params().len())
+            .map_err(|_| InstrumentError::Unsupported { what: "so many parameters" })?;
+        let is_pull = function.params() == [ValType::I32; 2] && function.results() == [ValType::I32];
+        Ok(Self { parameters, is_pull })
+    }
 }
 
 fn is_number(ty: ValType) -> bool {

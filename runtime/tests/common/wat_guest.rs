@@ -1,6 +1,6 @@
 //! A guest of a few lines that keeps to the guest ABI, with parts to replace by lies.
 
-use vivarium_runtime::{Engine, EngineConfig, Image};
+use vivarium_runtime::{Engine, EngineConfig, FunctionSpec, Image};
 
 use super::int64_spec;
 
@@ -14,6 +14,8 @@ pub(crate) struct WatGuest {
     pub(crate) init: String,
     pub(crate) alloc: String,
     pub(crate) load: String,
+    pub(crate) describe: String,
+    pub(crate) pull: String,
     pub(crate) freeze: String,
     pub(crate) invoke: String,
     pub(crate) last_error: String,
@@ -50,6 +52,9 @@ impl Default for WatGuest {
                 (local.get $at)"
                 .into(),
             load: "(i32.const 1)".into(),
+            describe: "(i32.const -1)".into(),
+            pull: r#"(func $pull (export "vivarium_pull") (param i32 i32) (result i32) (i32.const -1))"#
+                .into(),
             freeze: "(i32.const 0)".into(),
             invoke: IDENTITY.into(),
             last_error: "
@@ -78,11 +83,14 @@ impl WatGuest {
                 (func (export "vivarium_init") (param $seed i32) (result i32) {init})
                 (func $alloc (export "vivarium_alloc") (param $size i32) (result i32) {alloc})
                 (func (export "vivarium_free") (param $pointer i32))
-                (func (export "vivarium_load") (param i32 i32 i32 i32) (result i32) {load})
+                (func (export "vivarium_load") (param i32 i32 i32 i32 i32) (result i32) {load})
+                (func (export "vivarium_describe") (param $spec i32) (param $len i32) (param $out i32)
+                    (result i32) {describe})
+                {pull}
                 (func (export "vivarium_image_flags") (result i32) (i32.const 0))
                 (func (export "vivarium_freeze") (result i32) {freeze})
-                (func (export "vivarium_invoke") (param $function i32) (param $input i32) (param $output i32)
-                    (result i32) {invoke})
+                (func (export "vivarium_invoke") (param $function i32) (param $operation i32)
+                    (param $input i32) (param $output i32) (result i32) {invoke})
                 (func (export "vivarium_last_error") (param $out i32) {last_error}))"#,
             imports = self.imports,
             extra = self.extra,
@@ -91,6 +99,8 @@ impl WatGuest {
             init = self.init,
             alloc = self.alloc,
             load = self.load,
+            describe = self.describe,
+            pull = self.pull,
             freeze = self.freeze,
             invoke = self.invoke,
             last_error = self.last_error,
@@ -105,6 +115,11 @@ impl WatGuest {
 
     /// The image of some function.
     pub(crate) fn image(&self) -> Image {
-        self.engine().build_image(&int64_spec(""), &Default::default()).unwrap()
+        self.image_of(&int64_spec(""))
+    }
+
+    /// The image of the function that `spec` claims it to be.
+    pub(crate) fn image_of(&self, spec: &FunctionSpec) -> Image {
+        self.engine().build_image(spec, &Default::default()).unwrap()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, DictionaryArray, Int8Array, Int32Array, Int64Array, ListArray, ListViewArray, NullArray,
-    RecordBatch, RecordBatchOptions, RunArray, StringArray, StringViewArray, StructArray,
+    RecordBatch, RecordBatchOptions, RunArray, StringArray, StringViewArray, StructArray, UInt32Array,
 };
 use arrow::datatypes::{DataType, Field, Int8Type, Int32Type, Int64Type, Schema, TimeUnit};
 
@@ -208,4 +208,27 @@ fn dictionaries_of_nothing_but_nulls() {
         let column = DictionaryArray::new(keys, arrow::array::new_empty_array(&value));
         assert!(plan_of(column, value, LIMIT).is_ok());
     }
+}
+
+#[test]
+fn groups_come_first_and_are_named_for_every_row() {
+    let column: ArrayRef = Arc::new(Int8Array::from(vec![5, 6]));
+    let parameter = [Field::new("p", DataType::Int8, true)];
+    let columns = [column];
+    let plan = |groups: UInt32Array| InputPlan::grouped(&groups, 2, &columns, &parameter, LIMIT);
+    let mut memory = vec![0; 1024];
+    plan(UInt32Array::from(vec![9, 7, 8]).slice(1, 2)).unwrap().write(&mut memory, 64).unwrap();
+    let word = |at: usize| u32::from_le_bytes(memory[at..at + 4].try_into().unwrap()) as usize;
+    let (children, length) = (word(64 + 44), word(64));
+    assert_eq!((length, word(64 + 32)), (2, 2));
+    let data = |child: usize| word(word(word(children + 4 * child) + 40) + 4);
+    assert_eq!((word(data(0)), word(data(0) + 4)), (7, 8));
+    assert_eq!(memory[data(1)..][..2], [5, 6]);
+
+    let error = |groups| plan(groups).unwrap_err();
+    assert_eq!(error(UInt32Array::from(vec![1])), InputError::GroupCount { rows: 2, groups: 1 });
+    assert_eq!(error(UInt32Array::from(vec![Some(1), None])), InputError::GroupNull { row: 1 });
+    let mut memory = vec![0xff; 256];
+    InputPlan::rows(77).write(&mut memory, 128).unwrap();
+    assert_eq!((memory[128], memory[128 + 24], memory[128 + 32]), (77, 1, 0));
 }

@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, Decimal32Array, Decimal128Array, ListArray, RecordBatch};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use proptest::prelude::*;
 
+use super::super::InputPlan;
 use super::super::expand::is_needed;
 use super::arrays::{Numbers, any_field, array, encoded, item, leaves, map, nestings, runs};
 use super::guest::round_trip;
@@ -170,5 +173,50 @@ proptest! {
         let column = column.slice(offset, cut.1.min(len - offset));
         let result = round_trip(&column, &field, &field).unwrap();
         assert_same(&result, &column);
+    }
+}
+
+#[test]
+fn decimals_come_in_any_width() {
+    let types = [
+        DataType::Decimal32(9, 2),
+        DataType::Decimal64(9, 2),
+        DataType::Decimal128(9, 2),
+        DataType::Decimal256(9, 2),
+    ];
+    let values = Decimal32Array::from(vec![Some(-1), None, Some(999_999_999), Some(0), Some(-999_999_999)]);
+    let values: ArrayRef = Arc::new(values.with_precision_and_scale(9, 2).unwrap());
+    for from in &types {
+        for to in &types {
+            let (column, expected) = (cast(&values, from).unwrap(), cast(&values, to).unwrap());
+            let field = Field::new("x", to.clone(), true);
+            for (offset, len) in [(0, 5), (1, 3), (2, 0)] {
+                let result = round_trip(&column.slice(offset, len), &field, &field).unwrap();
+                assert_same(&result, &expected.slice(offset, len));
+            }
+            let lists = |values: ArrayRef| -> ArrayRef {
+                let offsets = OffsetBuffer::from_lengths([2, 0, 3]);
+                Arc::new(ListArray::new(item(values.data_type().clone(), true), offsets, values, None))
+            };
+            let list = Field::new("x", DataType::List(item(to.clone(), true)), true);
+            assert_same(&round_trip(&lists(column), &list, &list).unwrap(), &lists(expected));
+        }
+    }
+}
+
+#[test]
+fn a_decimal_that_does_not_fit_is_not_cut() {
+    let wide = |values: Vec<Option<i128>>| -> ArrayRef {
+        Arc::new(Decimal128Array::from(values).with_precision_and_scale(9, 2).unwrap())
+    };
+    let narrow = [Field::new("x", DataType::Decimal32(9, 2), true)];
+    for value in [1 << 32, 1 << 31, -(1 << 31) - 1, i128::MAX, i128::MIN] {
+        let batch = RecordBatch::try_from_iter([("x", wide(vec![Some(1), Some(value)]))]).unwrap();
+        let error = InputPlan::new(&batch, &narrow, 1 << 20).unwrap_err().to_string();
+        assert_eq!(error, "column 0 (parameter `x`): row 1 holds a decimal of more digits than its type");
+    }
+    for value in [(1 << 31) - 1, -(1 << 31)] {
+        let batch = RecordBatch::try_from_iter([("x", wide(vec![Some(value)]))]).unwrap();
+        assert!(InputPlan::new(&batch, &narrow, 1 << 20).is_ok());
     }
 }

@@ -15,13 +15,19 @@ fn show(memory: &[u8], at: usize) -> String {
         String::from_utf8(memory[at..].iter().take_while(|b| **b != 0).copied().collect()).unwrap()
     };
     assert_eq!(at % 8, 0);
-    assert_eq!(
-        [word(at + 8), word(at + 20), word(at + 28), word(at + 36), word(at + 40), word(at + 44)],
-        [0; 6]
-    );
+    let extension = match word(at + 8) {
+        0 => String::new(),
+        metadata => {
+            let bytes = |at: usize| memory[at + 4..at + 4 + word(at)].to_vec();
+            let (key, value) = (bytes(metadata + 4), bytes(metadata + 8 + word(metadata + 4)));
+            assert_eq!((word(metadata), key), (1, b"ARROW:extension:name".to_vec()));
+            format!("<{}>", String::from_utf8(value).unwrap())
+        }
+    };
+    assert_eq!([word(at + 20), word(at + 28), word(at + 36), word(at + 40), word(at + 44)], [0; 5]);
     let children = (0..word(at + 24)).map(|child| show(memory, word(word(at + 32) + 4 * child)));
     let children = children.collect::<Vec<_>>().join(" ");
-    format!("{}:{}:{}({children})", text(word(at + 4)), text(word(at)), word(at + 16))
+    format!("{}:{}{extension}:{}({children})", text(word(at + 4)), text(word(at)), word(at + 16))
 }
 
 fn written(plan: &SchemaPlan) -> String {
@@ -141,4 +147,26 @@ fn invalid_types_are_refused() {
     assert!(matches!(result(zone), Err(SchemaError::Nul { .. })));
     let name = SchemaPlan::result(&Field::new("a\0b", DataType::Int8, true));
     assert!(matches!(name, Err(SchemaError::Nul { .. })));
+}
+
+#[test]
+fn extensions_have_the_name_that_the_guest_knows() {
+    let extended = |name: &str, data_type: DataType, key: &str, value: &str| {
+        let metadata = [(key.to_owned(), value.to_owned()), ("other".to_owned(), "x".to_owned())];
+        Field::new(name, data_type, true).with_metadata(metadata.into_iter().collect())
+    };
+    let json = extended("j", DataType::Utf8, "ARROW:extension:name", "arrowudf.json");
+    let variant = extended("v", DataType::LargeBinary, "Extension", "Variant");
+    let uuid = extended("u", DataType::FixedSizeBinary(16), "ARROW:extension:name", "arrow.uuid");
+    let opaque = extended("o", DataType::Int64, "ARROW:extension:name", "arrow.opaque");
+    let list = Field::new("l", DataType::List(Arc::new(variant)), true);
+    let nested = Field::new_struct("s", vec![json, list, uuid, opaque], false);
+    let plan = SchemaPlan::result(&nested).unwrap();
+    assert_eq!(
+        written(&plan),
+        "s:+s:0(j:u<arrow.json>:2() l:+l:2(v:Z<arrow.json>:2()) u:w:16<arrow.uuid>:2() o:l:2())"
+    );
+    let wrong = extended("x", DataType::Float64, "ARROW:extension:name", "arrow.uuid");
+    let error = SchemaPlan::parameters(&[Field::new_struct("s", vec![wrong], false)]).unwrap_err();
+    assert_eq!(error.to_string(), "field `s.x`: Float64 cannot store the extension `arrow.uuid`");
 }

@@ -1,0 +1,36 @@
+/* `vivarium.Column`: one column of a batch as a Python object. */
+#ifndef VIVARIUM_COLUMN_H
+#define VIVARIUM_COLUMN_H
+
+#include <Python.h>
+
+#include <stdbool.h>
+
+#include "block.h"
+#include "reader.h"
+
+typedef struct {
+    PyObject_HEAD
+    Block *block;  /* what the reader is bound to */
+    Reader reader;
+    int64_t start; /* element i is the reader's row start + i * step */
+    int64_t step;
+    int64_t length;
+    int64_t null_count; /* -1: not counted yet */
+    MemoryLayout layout; /* of fixed-width values */
+} Column;
+
+/* Creates the types; adds `Column` to the module. Raises and returns false on failure. */
+bool column_init(PyObject *module);
+
+bool column_check(PyObject *object);
+
+/* All rows of a bound reader, whose buffers belong to the block. Raises. */
+PyObject *column_new(Block *block, const Reader *reader, int64_t length);
+
+int64_t column_null_count(Column *column);
+
+/* A list of the values. Raises. */
+PyObject *column_to_list(Column *column);
+
+#endif
