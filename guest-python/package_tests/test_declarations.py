@@ -304,12 +304,12 @@ class Refusals(Case):
     def test_hostile_objects(self):
         self.assertEqual(describe(HOSTILE), [])
         code = HOSTILE + "import vivarium\nf = vivarium.udf(Signed(), parameters=['INT'], result='INT')\n"
-        self.assertEqual([p["name"] for p in describe(code)[0]["parameters"]], ["x"])
+        self.assertEqual([p["name"] for p in describe(code)[0]["parameters"]], ["arg1"])
         code = "import vivarium\nf = vivarium.udf(max, parameters=['INT', 'INT'], result='INT')\n"
         self.assertEqual([p["name"] for p in describe(code)[0]["parameters"]], ["arg1", "arg2"])
-        for name in "ae":
-            with self.subTest(name), self.assertRaises(Failed):
-                load(HOSTILE, 0, handler=f"{name}.x.y" if name == "e" else name, kind="aggregate")
+        for handler in ("b", "b.x", "c", "d", "e", "e.x.y"):
+            with self.subTest(handler), self.assertRaises(Failed):
+                load(HOSTILE, 0, handler=handler, kind="aggregate")
 
     def test_sizes(self):
         many = ", ".join(f"x{i}: int" for i in range(10000))

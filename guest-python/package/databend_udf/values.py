@@ -25,7 +25,6 @@ def outward(shape):
     if shape.kind == "struct":
         each = [optional(outward(item)) for item in shape.items]
 
-
         def converted(values):
             if not isinstance(values, (tuple, list)) or len(values) != len(each):
                 return values  # the bridge says what is wrong with it
@@ -33,9 +32,10 @@ def outward(shape):
 
         return converted
     if shape.kind == "map":
-        key, item = (optional(outward(item)) for item in shape.items)
-        if not any(map(outward, shape.items)):
+        inner = [outward(item) for item in shape.items]
+        if not any(inner):
             return None
+        key, item = map(optional, inner)
         return lambda values: {key(k): item(v) for k, v in dict(values).items()}
     return {"binary": encoded, "json": decoded}.get(shape.kind)
 

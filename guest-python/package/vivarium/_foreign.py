@@ -183,8 +183,8 @@ def optional(convert):
 
 def list_result(shape, convert):
     """A list result from anything that can be iterated; about the rest the bridge complains."""
-    each = optional(convert(shape.items[0]))
-    plain = convert(shape.items[0]) is None
+    inner = convert(shape.items[0])
+    plain, each = inner is None, optional(inner)
 
     def converted(values):
         if plain and type(values) in (list, tuple) or not isinstance(values, Iterable):
