@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "extension.h"
 #include "reader.h"
 #include "text.h"
 
@@ -179,7 +180,16 @@ choose(Reader *reader)
     reader->fast = reader->type->kind == TYPE_INT64     ? FAST_INT64
                    : reader->type->kind == TYPE_FLOAT64 ? FAST_FLOAT64
                                                         : FAST_NONE;
-    return reader->read != NULL || reader_choose_temporal(reader) || reader_choose_nested(reader);
+    if (reader->read == NULL && !reader_choose_temporal(reader) && !reader_choose_nested(reader)) {
+        return false;
+    }
+    if (reader->type->extension == EXTENSION_JSON) {
+        /* Binary storage holds text, too. */
+        bool large = reader->type->kind == TYPE_LARGE_UTF8 || reader->type->kind == TYPE_LARGE_BINARY;
+        reader->read = large ? read_large_utf8 : read_utf8;
+    }
+    extension_choose_reader(reader);
+    return true;
 }
 
 bool

@@ -422,6 +422,19 @@ write_decimal(Writer *writer, PyObject *value)
     return layout_known ? write_decimal_words(writer, value) : write_decimal_text(writer, value);
 }
 
+bool
+decimal_is_finite(PyObject *value)
+{
+    if (layout_known) {
+        return (((const DecimalObject *)value)->number.flags & DECIMAL_SPECIAL) == 0;
+    }
+    PyObject *answer = PyObject_CallMethod(value, "is_finite", NULL);
+    bool finite = answer == Py_True;
+    Py_XDECREF(answer);
+    PyErr_Clear();
+    return finite;
+}
+
 /* ---- Is the layout the one we know? ---- */
 
 static bool

@@ -5,6 +5,7 @@
 
 #include "buffer.h"
 #include "decimal.h"
+#include "extension.h"
 #include "failure.h"
 #include "function.h"
 #include "guest.h"
@@ -155,7 +156,8 @@ vivarium_init(int32_t hash_seed)
     }
     PyObject *prelude = PyImport_ImportModule("vivarium._prelude");
     Py_XDECREF(prelude);
-    if (prelude == NULL || !guest_bind() || !temporal_read_init() || !temporal_write_init()) {
+    if (prelude == NULL || !guest_bind() || !temporal_read_init() || !temporal_write_init() ||
+        !extension_init()) {
         failure_from_exception(FAILURE_INTERNAL);
         return -1;
     }

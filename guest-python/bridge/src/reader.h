@@ -23,6 +23,7 @@ typedef PyObject *(*ReadFunction)(Reader *reader, int64_t row);
 
 struct Reader {
     ReadFunction read;
+    ReadFunction storage; /* extension types: reads the value below */
     FastPath fast;
     const uint8_t *validity; /* NULL: the batch has no nulls here */
     const void *values;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "extension.h"
 #include "failure.h"
 #include "schema.h"
 
@@ -179,6 +180,9 @@ parse_at(const ArrowSchema *schema, Type *type, int depth)
                     schema->dictionary ? " (dictionary)" : "");
         return false;
     }
+    if (!extension_parse(schema, type)) {
+        return false;
+    }
     if (schema->n_children < 0 || schema->n_children > MAX_CHILDREN) {
         failure_set(FAILURE_SCHEMA, name, "a type with %lld children (at most %d)",
                     (long long)schema->n_children, MAX_CHILDREN);
@@ -282,6 +286,10 @@ describe(const Type *type, Text *text)
         [TYPE_INTERVAL_DAY_TIME] = "interval[day_time]",
         [TYPE_INTERVAL_MONTH_DAY_NANO] = "interval[month_day_nano]",
     };
+    if (type->extension != EXTENSION_NONE) {
+        add(text, "%s", extension_name(type->extension));
+        return;
+    }
     switch (type->kind) {
     case TYPE_DECIMAL:
         add(text, "decimal%d(%d, %d)", type->width * 8, type->precision, type->scale);

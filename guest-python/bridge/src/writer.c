@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "extension.h"
+
 /* A buffer above this size is not kept for the next batch. */
 enum { KEEP_BYTES = 8 * 1024 * 1024 };
 
@@ -53,6 +55,7 @@ writer_build(Writer *writer, const Type *type, const Path *parent)
         }
         return false;
     }
+    extension_choose_writer(writer);
     return true;
 }
 
@@ -217,6 +220,9 @@ writer_append_null(Writer *writer)
         return writer_append_empty(writer);
     }
     if (!writer->type->nullable) {
+        if (writer->type->extension == EXTENSION_JSON) {
+            return writer->write(writer, Py_None);
+        }
         return writer_reject(writer, Py_None, NULL);
     }
     int64_t bit = writer->length;
