@@ -8,12 +8,27 @@
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::error::ArrowError;
 
-use super::input::InputError;
+/// A column that cannot be converted.
+#[derive(Debug, thiserror::Error)]
+pub enum ConformError {
+    /// A value does not fit.
+    #[error("the column for `{column}` cannot be converted: {reason}")]
+    Column {
+        /// The parameter.
+        column: String,
+        /// Which value, and why.
+        reason: String,
+    },
+    /// The converted columns are no batch.
+    #[error("the converted columns do not fit together: {0}")]
+    Batch(#[from] ArrowError),
+}
 
 /// Converts the columns of `batch` that differ from the parameters in width or names alone. All
 /// others stay as they are: the sandbox judges them.
-pub(super) fn conform(batch: RecordBatch, parameters: &[Field]) -> Result<RecordBatch, InputError> {
+pub(crate) fn conform(batch: RecordBatch, parameters: &[Field]) -> Result<RecordBatch, ConformError> {
     let fits = |(column, field): (&ArrayRef, &Field)| fit(column.data_type(), field.data_type());
     if batch.num_columns() != parameters.len()
         || !batch.columns().iter().zip(parameters).any(|pair| fits(pair) == Fit::Convert)
@@ -26,7 +41,7 @@ pub(super) fn conform(batch: RecordBatch, parameters: &[Field]) -> Result<Record
         let column = match fit(column.data_type(), parameter.data_type()) {
             Fit::Convert => {
                 cast_with_options(column, &nullable(parameter.data_type()), &options).map_err(|error| {
-                    InputError::Convert { column: parameter.name().clone(), reason: error.to_string() }
+                    ConformError::Column { column: parameter.name().clone(), reason: error.to_string() }
                 })?
             }
             Fit::Leave => ArrayRef::clone(column),
@@ -36,8 +51,7 @@ pub(super) fn conform(batch: RecordBatch, parameters: &[Field]) -> Result<Record
         columns.push(column);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Schema::new(fields).into(), columns, &options)
-        .map_err(|error| InputError::NotArrow { reason: error.to_string() })
+    Ok(RecordBatch::try_new_with_options(Schema::new(fields).into(), columns, &options)?)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

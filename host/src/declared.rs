@@ -51,12 +51,12 @@ pub enum DeclaredError {
         limit: u64,
     },
     /// The file does not execute, or what it declares is wrong.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     Module {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: Box<BuildError>,
+        error: Box<BuildError>,
     },
     /// The file declares nothing.
     #[error(
@@ -88,24 +88,24 @@ pub enum DeclaredError {
         limit: usize,
     },
     /// A declaration cannot be served.
-    #[error("{}: function `{function}`: {source}", path.display())]
+    #[error("{}: function `{function}`: {error}", path.display())]
     Function {
         /// The file.
         path: PathBuf,
         /// The function.
         function: String,
         /// Why.
-        source: DeclarationError,
+        error: DeclarationError,
     },
     /// The function's image cannot be built.
-    #[error("{}: function `{function}`: {source}", path.display())]
+    #[error("{}: function `{function}`: {error}", path.display())]
     Build {
         /// The file.
         path: PathBuf,
         /// The function.
         function: String,
         /// Why.
-        source: Box<BuildError>,
+        error: Box<BuildError>,
     },
 }
 
@@ -114,14 +114,14 @@ pub enum DeclaredError {
 #[non_exhaustive]
 pub enum DeclarationError {
     /// A type cannot be read.
-    #[error("{what} has the type `{text}`: {source}")]
+    #[error("{what} has the type `{text}`: {error}")]
     Type {
         /// Parameter, result or state.
         what: String,
         /// The type as it is written, shortened.
         text: String,
         /// Why.
-        source: SqlTypeError,
+        error: SqlTypeError,
     },
     /// An aggregate that does not say what its state is.
     #[error("the type of the aggregate's state is missing")]
@@ -168,7 +168,7 @@ pub fn load(
         let filename = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let module = ModuleSource { filename, code, ..ModuleSource::default() };
         let declarations = describe(engine, &module, limits)
-            .map_err(|source| DeclaredError::Module { path: path.clone(), source: Box::new(source) })?;
+            .map_err(|error| DeclaredError::Module { path: path.clone(), error: Box::new(error) })?;
         if declarations.is_empty() {
             return Err(DeclaredError::Empty { path: path.clone() });
         }
@@ -245,17 +245,17 @@ fn build(
     if declaration.name.len() > MAX_FUNCTION_BYTES {
         return Err(DeclaredError::Name { path: path(), function: function(), limit: MAX_FUNCTION_BYTES });
     }
-    let spec = spec(module, declaration).map_err(|source| DeclaredError::Function {
+    let spec = spec(module, declaration).map_err(|error| DeclaredError::Function {
         path: path(),
         function: function(),
-        source,
+        error,
     })?;
     if spec.kind == FunctionKind::Map && spec.parameters.is_empty() {
-        let source = DeclarationError::OpenMap;
-        return Err(DeclaredError::Function { path: path(), function: function(), source });
+        let error = DeclarationError::OpenMap;
+        return Err(DeclaredError::Function { path: path(), function: function(), error });
     }
-    let image = engine.build_image(&sql_types::guest_spec(&spec), limits).map_err(|source| {
-        DeclaredError::Build { path: path(), function: function(), source: Box::new(source) }
+    let image = engine.build_image(&sql_types::guest_spec(&spec), limits).map_err(|error| {
+        DeclaredError::Build { path: path(), function: function(), error: Box::new(error) }
     })?;
     Ok(Declared { spec, dialect: declaration.dialect.into(), image })
 }
@@ -267,10 +267,10 @@ fn build(
 pub fn spec(module: &ModuleSource, declaration: &Declaration) -> Result<FunctionSpec, DeclarationError> {
     let dialect = Dialect::from(declaration.dialect);
     let field = |name: &str, text: &str, what: String| {
-        sql_types::parse_field(name, text, dialect).map_err(|source| DeclarationError::Type {
+        sql_types::parse_field(name, text, dialect).map_err(|error| DeclarationError::Type {
             what,
             text: text.chars().take(200).collect(),
-            source,
+            error,
         })
     };
     let parameters = declaration

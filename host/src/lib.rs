@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod config;
+mod conform;
 mod connections;
 pub mod declared;
 pub mod flight;

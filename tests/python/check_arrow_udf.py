@@ -60,12 +60,12 @@ class Readme(unittest.TestCase):
         self.assertEqual(result.column(0).to_pylist(), [[1.0], [3.0]])
 
     def test_decimals_as_text(self):
-        numbers = pa.ExtensionArray.from_storage(DecimalType(), pa.array(["12345678901234567890.123456789", "-0.5"]))
+        numbers = pa.ExtensionArray.from_storage(DecimalType(), pa.array(["12345678901234567890.1234567", "-0.5"]))
         (result,) = exchange("tenfold", [batch(numbers)])
         self.assertEqual(result.column(0).type, DecimalType())
         self.assertEqual(
             [value.as_py() for value in result.column(0)],
-            [decimal.Decimal("123456789012345678901.23456789"), decimal.Decimal("-5.0")],
+            [decimal.Decimal("123456789012345678901.234567"), decimal.Decimal("-5.0")],
         )
 
     def test_discovery(self):

@@ -191,7 +191,7 @@ class Errors(unittest.TestCase):
             "another type": ("plus_one", [column(["a"], arrow_type=pa.string())]),
             "too many columns": ("plus_one", [pa.RecordBatch.from_arrays([pa.array([1])] * 2, names=["a", "b"])]),
             "null where none may be": ("add_columns", [pa.RecordBatch.from_arrays([pa.array([1, None])] * 2, names=["a", "b"])]),
-            "a state of the wrong shape": ("BadState", [column([1])]),
+            "a state of the wrong shape": (["BadState", "accumulate"], [column([1])]),
             "an output a thousand times its input": ("swell", [column([70_000])]),
             "a phase of a scalar function": (["plus_one", "merge"], [column([1])]),
             "no such phase": (["Mean", "bake"], [column([1])]),
@@ -204,7 +204,40 @@ class Errors(unittest.TestCase):
                 self.assertEqual(self.refusal(path, batches), EXPECTED[name])
 
 
-EXPECTED = {}
+    def test_a_generator_that_never_ends_meets_the_deadline(self):
+        client = flight.connect(f"grpc://{FLIGHT}")
+        writer, reader = client.do_exchange(flight.FlightDescriptor.for_path("endless"))
+        batch, rows = column([7]), 0
+        writer.begin(batch.schema)
+        writer.write_batch(batch)
+        writer.done_writing()
+        with self.assertRaisesRegex(pa.ArrowException, "deadline_ms: the call took longer than [0-9]+ ms"):
+            while True:
+                rows += reader.read_chunk().data.num_rows
+        self.assertGreater(rows, 10_000)
+
+
+EXPECTED = {
+    "another type": "column 0 (parameter `x`): expected type Int64, got Utf8",
+    "too many columns": "the batch has 2 columns, the function takes 1",
+    "null where none may be": "column 0: `a` is not nullable, but row 1 is null",
+    "a state of the wrong shape": "`state`, row 0: column `state`, row 0: expected int64, got str 'not a number'",
+    "an output a thousand times its input": """gRPC returned resource exhausted error, with message: \
+memory_bytes: 134217728 bytes are not enough: row 0: Traceback (most recent call last):
+  File "kinds_server.py", line 89, in swell
+    return "x" * (x * 1000)
+           ~~~~^~~~~~~~~~~~
+MemoryError""",
+    "a phase of a scalar function": (
+        "the descriptor has a second element, `merge`, but `plus_one` is no aggregate function"
+    ),
+    "no such phase": "the descriptor's second element must be accumulate, merge or finish; it is `bake`",
+    "groups of another type": "the column `$group` must be int64 without nulls, it is Utf8",
+    "states to a phase that takes rows": (
+        'column 0 (parameter `state`): expected type Struct("1": non-null Int64, "2": non-null Int64), got Int64'
+    ),
+    "not there": "Function nothing does not exist",
+}
 
 if __name__ == "__main__":
     unittest.main()

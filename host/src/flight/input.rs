@@ -18,7 +18,7 @@ use arrow::ipc::{self, MessageHeader};
 use arrow_flight::FlightData;
 use tonic::Code;
 
-use super::conform::conform;
+use crate::conform::{ConformError, conform};
 use crate::status::Failure;
 
 /// Longest metadata of one message, in bytes: schemas and the layout of batches, never data.
@@ -48,8 +48,8 @@ pub(super) enum InputError {
     Metadata { limit: usize, requested: usize },
     #[error("a batch has {requested} rows; limit server.max_batch_rows is {limit}")]
     Rows { limit: usize, requested: i64 },
-    #[error("the column for `{column}` cannot be converted: {reason}")]
-    Convert { column: String, reason: String },
+    #[error(transparent)]
+    Convert(#[from] ConformError),
     #[error("the dictionaries are {requested} bytes; limit server.max_dictionary_bytes is {limit}")]
     Dictionaries { limit: usize, requested: usize },
 }
@@ -178,7 +178,7 @@ impl InputDecoder {
         let batch = read_record_batch(&body, batch, schema, &self.dictionaries, None, &message.version())
             .map_err(|error: ArrowError| not_arrow(error))?;
         match &self.convert {
-            Some(parameters) => conform(batch, parameters),
+            Some(parameters) => Ok(conform(batch, parameters)?),
             None => Ok(batch),
         }
     }

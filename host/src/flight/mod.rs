@@ -36,7 +36,6 @@
 //! opened one.
 
 mod aggregate;
-mod conform;
 mod ends;
 mod exchange;
 mod info;

@@ -340,7 +340,13 @@ impl<'a> Parser<'a> {
     }
 
     fn sized_time(&mut self, width: TimeWidth) -> Result<DataType, SqlTypeError> {
-        let close = self.open()?;
+        let Some(close) = self.open_optional()? else {
+            // arrow_udf says no unit and means this one.
+            return Ok(match width {
+                TimeWidth::Bits32 => DataType::Time32(TimeUnit::Millisecond),
+                TimeWidth::Bits64 => DataType::Time64(TimeUnit::Microsecond),
+            });
+        };
         let unexpected = self.lexer.unexpected(match width {
             TimeWidth::Bits32 => "`s` or `ms`",
             TimeWidth::Bits64 => "`us` or `ns`",

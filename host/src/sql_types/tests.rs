@@ -73,7 +73,10 @@ fn plain_types_of_every_dialect() {
             &["timestamp[ns, tz=Europe/Paris]"],
             DataType::Timestamp(TimeUnit::Nanosecond, Some("Europe/Paris".into())),
         ),
-        (&["TIME", "time64[us]", "TIME(3)", "Time64(Microsecond)"], DataType::Time64(TimeUnit::Microsecond)),
+        (
+            &["TIME", "time64[us]", "time64", "TIME(3)", "Time64(Microsecond)"],
+            DataType::Time64(TimeUnit::Microsecond),
+        ),
         (&["time32[ms]", "Time32(ms)"], DataType::Time32(TimeUnit::Millisecond)),
         (&["duration[us]", "DURATION", "Duration(Microsecond)"], DataType::Duration(TimeUnit::Microsecond)),
         (
