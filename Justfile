@@ -16,9 +16,9 @@ guest:
 ci:
     .ci/run
 
-# Speed of our own parts (criterion)
+# Speed of our own parts (criterion), and of the same work natively
 bench *ARGS:
-    cargo bench --workspace --bench fork --bench rows --bench flight {{ARGS}}
+    cargo xtask bench {{ARGS}}
 
 # Format and lint
 check:

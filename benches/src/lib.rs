@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use vivarium_runtime::{BuildLimits, Engine, EngineConfig, FunctionSpec, Image, NullHandling, worker_thread};
 
@@ -68,6 +68,15 @@ pub fn floats(rows: usize) -> RecordBatch {
 /// One column of short ASCII strings.
 pub fn strings(rows: usize) -> RecordBatch {
     batch(vec![Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("customer {row}"))))])
+}
+
+/// Type of [`decimals`]: enough digits for twice each of them.
+pub const DECIMAL: DataType = DataType::Decimal128(18, 2);
+
+/// One column of decimals.
+pub fn decimals(rows: usize) -> RecordBatch {
+    let values = Decimal128Array::from_iter_values((0..rows).map(|row| row as i128 * 37));
+    batch(vec![Arc::new(values.with_data_type(DECIMAL))])
 }
 
 fn batch(columns: Vec<ArrayRef>) -> RecordBatch {

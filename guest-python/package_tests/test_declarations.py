@@ -205,6 +205,7 @@ BAD_ARGUMENTS = {
     "udf(name='a' * 256)": "name must have 1 to 255 characters",
     "udf(name='a b')": "name must be an identifier: 'a b'",
     "udf(name='a\\x00')": "none of them a control character",
+    "udf(name='a\\n')": "none of them a control character",
     "udf(parameters='INT')": "parameters must be a list of types or a dict of names and types, not str",
     "udf(parameters=5)": "parameters must be a list",
     "udf(parameters=[None])": "parameters[0] must be a type as text or as a hint, not None",
@@ -215,9 +216,9 @@ BAD_ARGUMENTS = {
     "udf(parameters=['INT\\x07'])": "parameters[0]: the type holds the control character '\\x07'",
     "udf(parameters=['INT\\ud800'])": "the type holds the control character",
     "udf(parameters=['I' * 20000])": "the type has 20000 characters, the limit is 16384",
-    "udf(parameters=['INT'] * 10000)": "parameters has 10000 types, the limit is 1024",
+    "udf(parameters=['INT'] * 10000)": "parameters has 10000 types, the limit is 1000",
     "udf(result=5)": "result must be a type",
-    "udf(result=[])": "result must have 1 to 1024 columns",
+    "udf(result=[])": "result must have 1 to 1000 columns",
     "udf(result=['INT'])": "result must be made of pairs of a name and a type",
     "udf(result={'a': 1})": "result['a'] must be a type",
     "udf(vectorized=1)": "vectorized must be a bool",
@@ -314,9 +315,16 @@ class Refusals(Case):
     def test_sizes(self):
         many = ", ".join(f"x{i}: int" for i in range(10000))
         code = f"{IMPORTS}@vivarium.udf\ndef f({many}) -> int: pass"
-        self.refused("handler", "`f` has 10000 parameters, the limit is 1024", describe, code)
+        self.refused("handler", "`f` has 10000 parameters, the limit is 1000", describe, code)
         code = f"{IMPORTS}for i in range(2000): globals()[f'f{{i}}'] = vivarium.udf(lambda: 1, result='INT')"
-        self.refused("handler", "declares more than 1024 functions", describe, code)
+        self.refused("handler", "declares more than 1000 functions", describe, code)
+        cases = {
+            "def f(%s: int) -> int: pass" % ("x" * 256): "`f`: the name of a parameter must have 1 to 255 characters",
+            "def f() -> int: pass\nglobals()['f' * 256] = globals().pop('f')": "the name of a function must have 1 to",
+            "def f() -> int: pass\nglobals()['a\\nb'] = globals().pop('f')": "none of them a control character: 'a\\nb'",
+        }
+        for code, part in cases.items():
+            self.refused("handler", part, describe, f"{IMPORTS}@vivarium.udf\n{code}")
         code = f"{IMPORTS}big = 'I' * 16000\nfor i in range(100):\n"
         code += "    globals()[f'f{i}'] = vivarium.udf(lambda: 1, result=big)"
         self.refused("handler", "the declarations take more than 1048576 bytes, up to `f64`", describe, code)

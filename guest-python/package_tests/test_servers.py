@@ -102,6 +102,13 @@ class Shared(Case):
                 with self.subTest(dialect, call=call):
                     self.refused("import", part, describe, f"{code}\n@{call}\ndef f(x): return x")
 
+    def test_many_parameters(self):
+        for code, _, dialect in self.PROJECTS:
+            with self.subTest(dialect):
+                names = ", ".join(f"x{i}" for i in range(10000))
+                code += f"@udf(['INT'] * 10000, 'INT')\ndef k({names}): return x"
+                self.refused("handler", "`k` has 10000 parameters, the limit is 1000", describe, code)
+
     def test_deep_and_odd_types(self):
         for text in ("ARRAY(" * 2500, "MAP(INT, " * 40 + "INT" + ")" * 40, "STRUCT<a:" * 1500, "MAP(", "TUPLE()", "[]" * 5000, "STRUCT<,,>", "NULL"):
             for code, _, dialect in self.PROJECTS:

@@ -57,6 +57,7 @@ fn exports_the_contract_and_nothing_else() {
         "_initialize",
         "vivarium_abi_version",
         "vivarium_alloc",
+        "vivarium_describe",
         "vivarium_file_put",
         "vivarium_free",
         "vivarium_freeze",
@@ -65,6 +66,7 @@ fn exports_the_contract_and_nothing_else() {
         "vivarium_invoke",
         "vivarium_last_error",
         "vivarium_load",
+        "vivarium_pull",
     ];
     let exports = module().exports;
     for name in functions {

@@ -137,6 +137,10 @@ impl Guest {
         impl Drop for Return<'_> {
             fn drop(&mut self) {
                 self.0.state_mut().feed = None;
+                if std::thread::panicking() {
+                    // The source has torn the guest out of the middle of its work.
+                    self.0.poison();
+                }
             }
         }
         // The lifetime is erased here, and this value destroyed below, before `feed` can be used again.

@@ -7,12 +7,15 @@
 //! process or thread to reach for.
 //!
 //! ```no_run
+//! use std::ops::ControlFlow;
 //! use std::sync::Arc;
 //!
 //! use arrow::array::{Array, ArrayRef, Int64Array};
 //! use arrow::datatypes::{DataType, Field};
 //! use arrow::record_batch::RecordBatch;
-//! use vivarium_runtime::{BuildLimits, Capabilities, Engine, EngineConfig, FunctionSpec, Limits};
+//! use vivarium_runtime::{
+//!     BuildLimits, Capabilities, Engine, EngineConfig, FunctionKind, FunctionSpec, Limits,
+//! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let engine = Engine::new(EngineConfig::default())?;
@@ -23,7 +26,7 @@
 //!     code: "def add(a, b):\n    return a + b\n".into(),
 //!     parameters: vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Int64, true)],
 //!     result: Field::new("sum", DataType::Int64, true),
-//!     kind: Default::default(),
+//!     kind: FunctionKind::Scalar,
 //!     null_handling: Default::default(),
 //!     on_error: Default::default(),
 //!     environment: Default::default(),
@@ -36,9 +39,36 @@
 //! let batch = RecordBatch::try_from_iter_with_nullable([("a", a, true), ("b", b, true)])?;
 //! let sum = instance.invoke(&batch)?;
 //! assert_eq!(sum.as_ref(), &Int64Array::from(vec![11, 22, 33]) as &dyn Array);
+//!
+//! // A table function makes any number of rows of each row, and gives them as they are made.
+//! let spec = FunctionSpec {
+//!     handler: "between".into(),
+//!     code: "def between(a, b):\n    yield from range(a, b)\n".into(),
+//!     kind: FunctionKind::Table,
+//!     ..spec
+//! };
+//! let image = engine.build_image(&spec, &BuildLimits::default())?;
+//! let mut rows = 0;
+//! image.fork(&Limits::default(), &Capabilities::default())?.expand(&batch, &mut |made| {
+//!     rows += made.num_rows();
+//!     ControlFlow::Continue(())
+//! })?;
+//! assert_eq!(rows, 9 + 18 + 27);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Kinds of functions
+//!
+//! | [`FunctionKind`] | is called with | gives | run by |
+//! |---|---|---|---|
+//! | `Scalar` | a row | a value | [`Instance::invoke`] |
+//! | `Vectorized` | columns | a column | [`Instance::invoke`] |
+//! | `Table` | a row | any number of rows | [`Instance::expand`] |
+//! | `Aggregate` | the rows of a group | a state, and in the end a value | [`Instance::accumulate`] and what follows it |
+//! | `Map` | an iterator of batches | an iterator of batches | [`Instance::map`] |
+//!
+//! [`Engine::describe`] lists what the decorators in a module declare.
 //!
 //! # Threads
 //!

@@ -62,11 +62,13 @@ impl Answer {
             return Some(Self { failed: true, filled: false, more: false, kept: value == FAILED_KEPT });
         }
         let kept = value & KEPT != 0;
-        let meaningful = match (expect, value & !KEPT) {
-            (Expect::Value | Expect::Total, 0) | (Expect::Nothing, NOTHING) => true,
-            (Expect::Rows, 0 | MORE | NOTHING) | (Expect::Batches, MORE | NOTHING) => true,
-            _ => false,
-        };
+        let meaningful = matches!(
+            (expect, value & !KEPT),
+            (Expect::Value | Expect::Total, 0)
+                | (Expect::Nothing, NOTHING)
+                | (Expect::Rows, 0 | MORE | NOTHING)
+                | (Expect::Batches, MORE | NOTHING)
+        );
         let (filled, more) = (value & NOTHING == 0, value & MORE != 0);
         (meaningful && (keeps || !kept)).then_some(Self { failed: false, filled, more, kept })
     }

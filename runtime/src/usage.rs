@@ -5,9 +5,9 @@
 pub struct Usage {
     /// Fuel, in units of the cost model. The same calls with the same input always burn the same.
     pub fuel: u64,
-    /// Calls of `invoke` that reached the guest.
+    /// Calls of the methods that run the function, as far as they reached the guest.
     pub calls: u64,
-    /// Rows of the calls that succeeded.
+    /// Input rows of the calls that succeeded; for a map function, rows that it has taken.
     pub rows: u64,
     /// Highest size of linear memory, in bytes.
     pub peak_memory_bytes: u64,

@@ -171,6 +171,25 @@ fn a_sink_that_breaks_ends_the_stream_and_not_the_instance() {
 }
 
 #[test]
+fn the_input_of_a_dropped_stream_stays_until_the_guest_knows() {
+    // Remembers where its input was; the same place twice in a row stops it.
+    let first = format!(
+        "(if (i32.eq (i32.load (i32.const 80000)) (local.get $input)) (then unreachable))
+        (i32.store (i32.const 80000) (local.get $input))
+        {}",
+        rows(&[0], 1)
+    );
+    let mut dropping = instance(&table_spec(), &steps(&first, &rows(&[0], 1)));
+    for _ in 0..10 {
+        assert!(dropping.expand(&int64_batch([1]), &mut |_| ControlFlow::Break(())).is_ok());
+    }
+    // Where a stream has ended its block is used again.
+    let mut ending = instance(&table_spec(), &steps(&first, "(i32.const 2)"));
+    expand(&mut ending, 1).1.unwrap();
+    assert!(matches!(expand(&mut ending, 1).1, Err(CallError::Trap { .. })));
+}
+
+#[test]
 fn rows_of_rows_that_are_not_there() {
     for (first, then, row, least) in [
         (&[0, 1, 0][..], &[][..], 0, 1),
@@ -237,14 +256,18 @@ fn endless_streams() {
     let (values, result) = map(&mut generator, 0);
     assert!(matches!(result, Err(CallError::Stream { name: "stream_output_rows", .. })));
     assert_eq!(values.len(), 999);
-    let mut empty = with_pull(
+    let nothing = column(91_000, "(i64.const 0)", 100_000) + &batch("(i64.const 0)", &[91_000]);
+    let mut empty =
+        with_pull(&map_spec(), &(nothing + "(i32.const 1)"), &limits(|it| it.fuel_per_batch = 1_000_000));
+    assert!(matches!(map(&mut empty, 5).1, Err(CallError::Fuel { .. })));
+    let mut silent = with_pull(
         &map_spec(),
         "(loop (br 0)) (i32.const 1)",
         &limits(|limits| {
             limits.fuel_per_batch = 1_000_000;
         }),
     );
-    assert!(matches!(map(&mut empty, 5).1, Err(CallError::Fuel { .. })));
+    assert!(matches!(map(&mut silent, 5).1, Err(CallError::Fuel { .. })));
 }
 
 #[test]
@@ -423,6 +446,19 @@ fn a_failing_source_is_given_back() {
         matches!(result, Err(CallError::SourceBatch { index: 1, error: InputError::Type { .. } })),
         "{result:?}"
     );
+}
+
+#[test]
+fn a_source_that_panics_poisons() {
+    let run = || {
+        let mut instance = instance(&map_spec(), PULLING);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            instance.map(&mut || panic!("on purpose"), &mut |_| ControlFlow::Continue(()))
+        }));
+        assert!(panicked.is_err());
+        assert!(matches!(map(&mut instance, 1).1, Err(CallError::Poisoned)));
+    };
+    worker_thread("test").spawn(run).unwrap().join().unwrap();
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Fuel, deadline and cancellation, on guests small enough to count by hand.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 mod common;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the entry points for people and for CI.
 
+mod bench;
 mod clients;
 mod demo;
 mod guest;
@@ -22,6 +23,12 @@ struct Cli {
 enum Command {
     /// Build the guest: CPython as one WebAssembly module.
     Guest(guest::Arguments),
+    /// Measure speed: our own parts, then the same work natively; builds whatever is missing.
+    Bench {
+        /// Arguments for the criterion benchmarks, such as a benchmark's name.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Stream a real data set through a provisioned function; builds whatever is missing.
     Demo,
     /// Run all tests; builds whatever is missing.
@@ -35,6 +42,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Guest(arguments) => guest::run(&arguments),
+        Command::Bench { arguments } => bench::run(&arguments),
         Command::Demo => demo::run(),
         Command::Test { arguments } => test::run(&arguments),
     };

@@ -103,7 +103,8 @@ append_bytes(Buffer *buffer, const void *from, size_t size)
 static int64_t
 offset_at(const Reader *reader, bool large, int64_t row)
 {
-    return large ? ((const int64_t *)reader->offsets)[row] : ((const int32_t *)reader->offsets)[row];
+    return large ? ((const int64_t *)reader->offsets)[row]
+                 : ((const int32_t *)reader->offsets)[row];
 }
 
 /* Appends offsets whose values start at `end` in the writer. False if they exceed 32 bits (a
@@ -140,7 +141,8 @@ append_values(Writer *writer, const Reader *reader, int64_t start, int64_t count
     case LAYOUT_BITS:
         return append_bits(writer, reader->values, start, count);
     case LAYOUT_FIXED:
-        return append_bytes(&writer->values, (const uint8_t *)reader->values + width * (size_t)start,
+        return append_bytes(&writer->values,
+                            (const uint8_t *)reader->values + width * (size_t)start,
                             width * (size_t)count);
     case LAYOUT_BYTES:
     case LAYOUT_LARGE_BYTES:
@@ -291,7 +293,8 @@ append_buffer(Writer *writer, PyObject *value, int64_t expected)
     }
     Py_buffer view;
     if (PyObject_GetBuffer(value, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT) < 0) {
-        if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_TypeError) &&
+        if (!PyErr_ExceptionMatches(PyExc_BufferError) &&
+            !PyErr_ExceptionMatches(PyExc_TypeError) &&
             !PyErr_ExceptionMatches(PyExc_ValueError)) {
             return -1;
         }

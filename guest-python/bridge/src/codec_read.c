@@ -185,7 +185,8 @@ choose(Reader *reader)
     }
     if (reader->type->extension == EXTENSION_JSON) {
         /* Binary storage holds text, too. */
-        bool large = reader->type->kind == TYPE_LARGE_UTF8 || reader->type->kind == TYPE_LARGE_BINARY;
+        TypeKind kind = reader->type->kind;
+        bool large = kind == TYPE_LARGE_UTF8 || kind == TYPE_LARGE_BINARY;
         reader->read = large ? read_large_utf8 : read_utf8;
     }
     extension_choose_reader(reader);

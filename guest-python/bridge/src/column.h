@@ -30,6 +30,15 @@ PyObject *column_new(Block *block, const Reader *reader, int64_t length);
 
 int64_t column_null_count(Column *column);
 
+/* Notes the layout of the values, if they have a fixed width. */
+void column_describe_memory(Column *column);
+
+/* The buffer protocol, and the attributes that are views. */
+int column_getbuffer(PyObject *self, Py_buffer *view, int flags);
+PyObject *column_values(PyObject *self, void *closure);
+PyObject *column_validity(PyObject *self, void *closure);
+PyObject *column_offsets(PyObject *self, void *closure);
+
 /* A list of the values. Raises. */
 PyObject *column_to_list(Column *column);
 

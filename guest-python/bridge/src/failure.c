@@ -7,44 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "failure_record.h"
 #include "guest.h"
-#include "platform.h"
 
-enum {
-    MAX_MESSAGE = 4096,
-    MAX_CLASS = 256,
-    MAX_TRACEBACK = 16384,
-    MAX_COLUMN = 256,
-    MAX_ARGUMENTS = 32,
-    MAX_ARGUMENT_NAME = 128,
-    MAX_ARGUMENT_TEXT = 480, /* 120 characters of up to four bytes */
-    /* A byte takes at most six characters (`\u0001`) in JSON. */
-    MAX_JSON = 6 * (MAX_MESSAGE + MAX_CLASS + MAX_TRACEBACK + MAX_COLUMN +
-                    MAX_ARGUMENTS * (MAX_ARGUMENT_NAME + MAX_ARGUMENT_TEXT + 2)) + 256,
-    /* Enough for one more arena of the object allocator. */
-    RESERVE = 512 * 1024,
-};
+/* Enough for one more arena of the object allocator. */
+enum { RESERVE = 512 * 1024 };
 
-static struct {
-    FailureKind kind;
-    int64_t row; /* -1: none */
-    bool has_class, has_traceback, has_column, names_path, has_arguments;
-    char path[MAX_COLUMN];
-    char message[MAX_MESSAGE + 1];
-    char class_name[MAX_CLASS + 1];
-    char traceback[MAX_TRACEBACK + 1];
-    char column[MAX_COLUMN + 1];
-} last;
+FailureRecord failure_last;
+NotedArguments failure_arguments;
 
-static struct {
-    int count;
-    struct {
-        char name[MAX_ARGUMENT_NAME + 1];
-        char text[MAX_ARGUMENT_TEXT + 1];
-    } items[MAX_ARGUMENTS];
-} noted;
-
-static char json[MAX_JSON];
 static void *reserve;
 
 static const char *const KIND_NAMES[] = {
@@ -61,6 +32,12 @@ static const char *const KIND_NAMES[] = {
     [FAILURE_EXIT] = "exit",
     [FAILURE_INTERNAL] = "internal",
 };
+
+const char *
+failure_kind_name(FailureKind kind)
+{
+    return KIND_NAMES[kind];
+}
 
 void
 failure_reserve(void)
@@ -83,17 +60,17 @@ release_reserve(void)
 void
 failure_clear(void)
 {
-    last.kind = FAILURE_NONE;
-    last.row = -1;
-    last.has_class = last.has_traceback = last.has_column = last.names_path = false;
-    last.has_arguments = false;
-    last.message[0] = last.path[0] = '\0';
+    failure_last.kind = FAILURE_NONE;
+    failure_last.row = -1;
+    failure_last.has_class = failure_last.has_traceback = failure_last.has_column = false;
+    failure_last.names_path = failure_last.has_arguments = false;
+    failure_last.message[0] = failure_last.path[0] = '\0';
 }
 
 bool
 failure_is_set(void)
 {
-    return last.kind != FAILURE_NONE;
+    return failure_last.kind != FAILURE_NONE;
 }
 
 /* Length of the text when cut to `limit` bytes without splitting a UTF-8 sequence. */
@@ -109,23 +86,23 @@ cut(const char *text, size_t length, size_t limit)
     return limit;
 }
 
-static void
-copy(char *to, size_t limit, const char *from, size_t length)
+void
+failure_copy(char *to, size_t limit, const char *from, size_t length)
 {
     length = cut(from, length, limit);
     memcpy(to, from, length);
     to[length] = '\0';
 }
 
-/* Fills `last.message` from a format; longer texts are cut. */
+/* Fills `failure_last.message` from a format; longer texts are cut. */
 static void
 format_message(const char *format, va_list arguments)
 {
-    int n = vsnprintf(last.message, sizeof last.message, format, arguments);
+    int n = vsnprintf(failure_last.message, sizeof failure_last.message, format, arguments);
     if (n < 0) {
-        last.message[0] = '\0';
-    } else if ((size_t)n >= sizeof last.message) {
-        last.message[cut(last.message, MAX_MESSAGE, MAX_MESSAGE - 1)] = '\0';
+        failure_last.message[0] = '\0';
+    } else if ((size_t)n >= sizeof failure_last.message) {
+        failure_last.message[cut(failure_last.message, MAX_MESSAGE, MAX_MESSAGE - 1)] = '\0';
     }
 }
 
@@ -133,10 +110,10 @@ void
 failure_set(FailureKind kind, const char *column, const char *format, ...)
 {
     failure_clear();
-    last.kind = kind;
+    failure_last.kind = kind;
     if (column != NULL && *column != '\0') {
-        last.has_column = true;
-        copy(last.column, MAX_COLUMN, column, strlen(column));
+        failure_last.has_column = true;
+        failure_copy(failure_last.column, MAX_COLUMN, column, strlen(column));
     }
     va_list arguments;
     va_start(arguments, format);
@@ -148,11 +125,11 @@ void
 failure_set_at(FailureKind kind, const Path *path, const char *format, ...)
 {
     failure_clear();
-    last.kind = kind;
-    last.has_column = last.names_path = true;
+    failure_last.kind = kind;
+    failure_last.has_column = failure_last.names_path = true;
     const char *root = path_root(path);
-    copy(last.column, MAX_COLUMN, root, strlen(root));
-    path_format(path, last.path, sizeof last.path);
+    failure_copy(failure_last.column, MAX_COLUMN, root, strlen(root));
+    path_format(path, failure_last.path, sizeof failure_last.path);
     va_list arguments;
     va_start(arguments, format);
     format_message(format, arguments);
@@ -162,13 +139,13 @@ failure_set_at(FailureKind kind, const Path *path, const char *format, ...)
 void
 failure_set_row(int64_t row)
 {
-    last.row = row;
+    failure_last.row = row;
 }
 
 int64_t
 failure_row(void)
 {
-    return last.row;
+    return failure_last.row;
 }
 
 const char *
@@ -198,7 +175,7 @@ path_format(const Path *path, char *text, size_t capacity)
         if (dot) {
             text[used++] = '.';
         }
-        copy(text + used, capacity - used - 1, path->name, strlen(path->name));
+        failure_copy(text + used, capacity - used - 1, path->name, strlen(path->name));
     }
 }
 
@@ -210,7 +187,7 @@ take_bytes(PyObject *tuple, Py_ssize_t index, char *to, size_t limit)
     if (!PyBytes_Check(item)) {
         return false;
     }
-    copy(to, limit, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item));
+    failure_copy(to, limit, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item));
     return true;
 }
 
@@ -223,18 +200,18 @@ describe(PyObject *exception, bool keep_message)
         parts = PyObject_CallOneArg(guest.describe_exception, exception);
     }
     if (parts != NULL && PyTuple_CheckExact(parts) && PyTuple_GET_SIZE(parts) == 3 &&
-        take_bytes(parts, 0, last.class_name, MAX_CLASS) &&
-        (keep_message || take_bytes(parts, 1, last.message, MAX_MESSAGE)) &&
-        take_bytes(parts, 2, last.traceback, MAX_TRACEBACK)) {
-        last.has_class = last.has_traceback = true;
+        take_bytes(parts, 0, failure_last.class_name, MAX_CLASS) &&
+        (keep_message || take_bytes(parts, 1, failure_last.message, MAX_MESSAGE)) &&
+        take_bytes(parts, 2, failure_last.traceback, MAX_TRACEBACK)) {
+        failure_last.has_class = failure_last.has_traceback = true;
     } else {
         PyErr_Clear();
         const char *name = Py_TYPE(exception)->tp_name;
-        copy(last.class_name, MAX_CLASS, name, strlen(name));
-        last.has_class = true;
+        failure_copy(failure_last.class_name, MAX_CLASS, name, strlen(name));
+        failure_last.has_class = true;
         if (!keep_message) {
-            snprintf(last.message, sizeof last.message,
-                     "%s (its text could not be formatted)", last.class_name);
+            snprintf(failure_last.message, sizeof failure_last.message,
+                     "%s (its text could not be formatted)", failure_last.class_name);
         }
     }
     Py_XDECREF(parts);
@@ -283,12 +260,12 @@ clear_frames(PyObject *exception)
 static void
 take_exception(PyObject *exception, FailureKind kind, bool keep_message)
 {
-    last.kind = kind_of(exception, kind);
-    if (last.kind == FAILURE_MEMORY) {
+    failure_last.kind = kind_of(exception, kind);
+    if (failure_last.kind == FAILURE_MEMORY) {
         release_reserve();
     }
     describe(exception, keep_message);
-    if (last.kind == FAILURE_MEMORY) {
+    if (failure_last.kind == FAILURE_MEMORY) {
         clear_frames(exception);
     }
 }
@@ -311,17 +288,17 @@ void
 failure_set_named(const char *kind, const char *message, PyObject *exception)
 {
     failure_clear();
-    last.kind = FAILURE_INTERNAL;
+    failure_last.kind = FAILURE_INTERNAL;
     for (int i = FAILURE_SYNTAX; i <= FAILURE_INTERNAL; i++) {
         if (strcmp(kind, KIND_NAMES[i]) == 0) {
-            last.kind = (FailureKind)i;
+            failure_last.kind = (FailureKind)i;
         }
     }
     if (message != NULL) {
-        copy(last.message, MAX_MESSAGE, message, strlen(message));
+        failure_copy(failure_last.message, MAX_MESSAGE, message, strlen(message));
     }
     if (exception != NULL) {
-        take_exception(exception, last.kind, message != NULL);
+        take_exception(exception, failure_last.kind, message != NULL);
         failure_reserve();
     }
 }
@@ -335,7 +312,7 @@ failure_describe_value(PyObject *value, char *text, size_t capacity)
         bytes = PyObject_CallOneArg(guest.describe_value, value);
     }
     if (bytes != NULL && PyBytes_CheckExact(bytes)) {
-        copy(text, capacity - 1, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+        failure_copy(text, capacity - 1, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
     } else {
         PyErr_Clear();
         snprintf(text, capacity, "%.100s", Py_TYPE(value)->tp_name);
@@ -347,7 +324,7 @@ failure_describe_value(PyObject *value, char *text, size_t capacity)
 void
 failure_brief(char *text, size_t capacity)
 {
-    snprintf(text, capacity, "%.120s: %s", last.class_name, last.message);
+    snprintf(text, capacity, "%.120s: %s", failure_last.class_name, failure_last.message);
     text[cut(text, strlen(text), capacity - 4)] = '\0';
     for (char *c = text; *c != '\0'; c++) {
         if ((unsigned char)*c < 0x20) {
@@ -359,81 +336,31 @@ failure_brief(char *text, size_t capacity)
 bool
 failure_add_argument(const char *name, PyObject *value)
 {
-    if (noted.count == MAX_ARGUMENTS) {
+    if (failure_arguments.count == MAX_ARGUMENTS) {
         return false;
     }
-    char *text = noted.items[noted.count].text;
+    char *text = failure_arguments.items[failure_arguments.count].text;
     failure_describe_value(value, text, MAX_ARGUMENT_TEXT + 1);
     /* The value stands after the name of its type, which has no space. */
     char *space = strchr(text, ' ');
     if (space != NULL && value != Py_None) {
         memmove(text, space + 1, strlen(space + 1) + 1);
     }
-    copy(noted.items[noted.count].name, MAX_ARGUMENT_NAME, name, strlen(name));
-    noted.count++;
+    char *to = failure_arguments.items[failure_arguments.count++].name;
+    failure_copy(to, MAX_ARGUMENT_NAME, name, strlen(name));
     return true;
 }
 
 void
 failure_forget_arguments(void)
 {
-    noted.count = 0;
+    failure_arguments.count = 0;
 }
 
 void
 failure_keep_arguments(void)
 {
-    last.has_arguments = last.kind == FAILURE_EXCEPTION;
-}
-
-static char *
-put(char *out, const char *text)
-{
-    size_t length = strlen(text);
-    memcpy(out, text, length);
-    return out + length;
-}
-
-static char *
-put_string(char *out, const char *text)
-{
-    static const char HEX[] = "0123456789abcdef";
-    *out++ = '"';
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\') {
-            *out++ = '\\';
-            *out++ = (char)c;
-        } else if (c == '\n') {
-            *out++ = '\\';
-            *out++ = 'n';
-        } else if (c < 0x20 || c == 0x7f) {
-            out = put(out, "\\u00");
-            *out++ = HEX[c >> 4];
-            *out++ = HEX[c & 15];
-        } else {
-            *out++ = (char)c;
-        }
-    }
-    *out++ = '"';
-    return out;
-}
-
-/* Puts path and row in front of the message; both are known only when the row loop has ended. */
-static const char *
-whole_message(void)
-{
-    static char message[MAX_MESSAGE + 1];
-    size_t used = 0;
-    if (last.names_path) {
-        const char *path = last.path[0] ? last.path : "result";
-        int n = last.row >= 0 ? snprintf(message, sizeof message, "column `%s`, row %lld: ", path,
-                                         (long long)last.row)
-                              : snprintf(message, sizeof message, "column `%s`: ", path);
-        used = n > 0 ? (size_t)n : 0;
-    }
-    copy(message + used, MAX_MESSAGE - used, last.message, strlen(last.message));
-    return message;
+    failure_last.has_arguments = failure_last.kind == FAILURE_EXCEPTION;
 }
 
 bool
@@ -449,61 +376,12 @@ failure_init(PyObject *module)
 void
 failure_raise(int64_t row)
 {
-    last.row = row;
-    const char *message = whole_message();
+    failure_last.row = row;
+    const char *message = failure_whole_message();
     PyObject *text = PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace");
     failure_clear();
     if (text != NULL) {
         PyErr_SetObject(argument_error, text);
         Py_DECREF(text);
     }
-}
-
-static size_t
-format_json(void)
-{
-    char *out = put(json, "{\"kind\": ");
-    out = put_string(out, KIND_NAMES[last.kind]);
-    out = put(out, ", \"message\": ");
-    out = put_string(out, whole_message());
-    if (last.has_class) {
-        out = put(out, ", \"class\": ");
-        out = put_string(out, last.class_name);
-    }
-    if (last.has_traceback) {
-        out = put(out, ", \"traceback\": ");
-        out = put_string(out, last.traceback);
-    }
-    if (last.row >= 0) {
-        char number[40];
-        snprintf(number, sizeof number, ", \"row\": %lld", (long long)last.row);
-        out = put(out, number);
-    }
-    if (last.has_column) {
-        out = put(out, ", \"column\": ");
-        out = put_string(out, last.column);
-    }
-    if (last.has_arguments) {
-        out = put(out, ", \"arguments\": [");
-        for (int i = 0; i < noted.count; i++) {
-            out = put(out, i ? ", [" : "[");
-            out = put_string(out, noted.items[i].name);
-            out = put(out, ", ");
-            out = put_string(out, noted.items[i].text);
-            out = put(out, "]");
-        }
-        out = put(out, "]");
-    }
-    *out++ = '}';
-    return (size_t)(out - json);
-}
-
-/* Writes address and length (two u32 in the guest) of the last failure as JSON. */
-VIVARIUM_EXPORT(vivarium_last_error)
-void
-vivarium_last_error(uintptr_t *out)
-{
-    size_t length = format_json();
-    out[0] = (uintptr_t)json;
-    out[1] = length;
 }

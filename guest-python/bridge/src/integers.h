@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "platform.h"
+
 _Static_assert(PyLong_SHIFT == 30, "integers have 30-bit digits");
 
 /* The value of an int below 2**60 in magnitude; false for larger ones. */
@@ -26,6 +28,18 @@ integer_small_value(PyObject *value, int64_t *out)
         return true;
     }
     return false;
+}
+
+/* Frees an int, not a subclass's, that nobody refers to, without the detour through its type. */
+static inline void
+integer_free(PyObject *value)
+{
+#ifdef VIVARIUM_ADJUSTED_PYTHON
+    extern void _PyLong_ExactDealloc(PyObject *);
+    _PyLong_ExactDealloc(value);
+#else
+    PyObject_Free(value);
+#endif
 }
 
 #endif

@@ -11,6 +11,7 @@ enum { MAX_PATH_DEPTH = 40 };
 
 static PyObject *scan;   /* (text, index) -> (value, end) */
 static PyObject *encode; /* (value, 0) -> tuple of texts */
+static PyObject *inside; /* dict of the containers that are being encoded */
 
 /* ---- Reading ---- */
 
@@ -174,6 +175,7 @@ static int
 reject_value(Writer *writer, PyObject *value)
 {
     PyObject *exception = PyErr_GetRaisedException();
+    PyDict_Clear(inside); /* the encoder leaves it as it was when it failed */
     PyObject *traceback = PyException_GetTraceback(exception);
     Py_XDECREF(traceback);
     bool nesting = PyErr_GivenExceptionMatches(exception, PyExc_RecursionError);
@@ -185,9 +187,12 @@ reject_value(Writer *writer, PyObject *value)
     }
     Py_DECREF(exception);
     if (nesting) {
-        return writer_reject(writer, value, "it is nested too deeply, or holds itself");
+        return writer_reject(writer, value, "it is nested too deeply");
     }
-    return find_culprit(&writer->path, value, 0) ? -1 : writer_reject(writer, value, NULL);
+    if (find_culprit(&writer->path, value, 0)) {
+        return -1;
+    }
+    return writer_reject(writer, value, "it holds itself, or a value that JSON does not know");
 }
 
 int
@@ -239,10 +244,11 @@ json_init(void)
         make = PyObject_GetAttrString(encoder_module, "c_make_encoder");
         quote = PyObject_GetAttrString(encoder_module, "encode_basestring");
         otherwise = PyCFunction_New(&method, NULL);
+        inside = PyDict_New();
     }
-    if (scan != NULL && make != NULL && quote != NULL && otherwise != NULL) {
+    if (scan != NULL && inside != NULL && make != NULL && quote != NULL && otherwise != NULL) {
         /* markers, default, encoder, indent, separators, sort_keys, skipkeys, allow_nan */
-        encode = PyObject_CallFunction(make, "OOOOssOOO", Py_None, otherwise, quote, Py_None, ":",
+        encode = PyObject_CallFunction(make, "OOOOssOOO", inside, otherwise, quote, Py_None, ":",
                                        ",", Py_False, Py_False, Py_False);
     }
     Py_XDECREF(decoder_module);

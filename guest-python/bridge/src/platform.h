@@ -9,9 +9,13 @@
 
 #ifdef __wasm__
 #define VIVARIUM_EXPORT(name) __attribute__((export_name(#name), used))
+/* The interpreter has the changes of toolchain/adjust.py. */
+#define VIVARIUM_ADJUSTED_PYTHON
 #else
 #define VIVARIUM_EXPORT(name) __attribute__((visibility("default")))
 #endif
+
+#define VIVARIUM_INLINE static inline __attribute__((always_inline))
 
 /* Directory of the user's code. Native builds set another one. */
 #ifndef VIVARIUM_UDF_ROOT

@@ -16,7 +16,7 @@ typedef struct {
 } Failures;
 
 /* Runs one row. 0, or -1 with a failure recorded or an exception raised. */
-static inline int
+static inline __attribute__((always_inline)) int
 invoke_row(Function *function, int64_t row)
 {
     PyObject *result = call_row(function, &function->handler, NULL, row);
@@ -32,8 +32,8 @@ invoke_row(Function *function, int64_t row)
 static bool
 forgive(Function *function, Failures *failures, int64_t row)
 {
-    if (failure_is_set() || !function->output.nullable || !PyErr_ExceptionMatches(PyExc_Exception) ||
-        PyErr_ExceptionMatches(PyExc_MemoryError)) {
+    if (failure_is_set() || !function->output.nullable ||
+        !PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError)) {
         return false;
     }
     if (failures->count++ == 0) {
@@ -51,7 +51,8 @@ static void
 report(const Failures *failures, int64_t rows)
 {
     char line[768];
-    snprintf(line, sizeof line, "%lld of %lld rows failed and are null; the first one is row %lld: %s\n",
+    snprintf(line, sizeof line,
+             "%lld of %lld rows failed and are null; the first one is row %lld: %s\n",
              (long long)failures->count, (long long)rows, (long long)failures->first_row,
              failures->first);
     guest_write_stderr(line);

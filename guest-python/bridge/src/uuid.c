@@ -23,7 +23,8 @@ PyObject *
 read_uuid(Reader *reader, int64_t row)
 {
     const uint8_t *bytes = (const uint8_t *)reader->values + row * UUID_BYTES;
-    PyObject *number = PyLong_FromUnsignedNativeBytes(bytes, UUID_BYTES, Py_ASNATIVEBYTES_BIG_ENDIAN);
+    PyObject *number =
+        PyLong_FromUnsignedNativeBytes(bytes, UUID_BYTES, Py_ASNATIVEBYTES_BIG_ENDIAN);
     PyObject *value = number ? uuid_type->tp_alloc(uuid_type, 0) : NULL;
     if (value != NULL &&
         (!set_slot(slot_int, value, number) || !set_slot(slot_is_safe, value, unknown))) {
@@ -58,9 +59,9 @@ append_uuid(Writer *writer, PyObject *value)
     uint8_t bytes[UUID_BYTES];
     Py_ssize_t needed = -1;
     if (PyLong_Check(number)) {
-        needed = PyLong_AsNativeBytes(number, bytes, UUID_BYTES,
-                                      Py_ASNATIVEBYTES_BIG_ENDIAN | Py_ASNATIVEBYTES_UNSIGNED_BUFFER |
-                                          Py_ASNATIVEBYTES_REJECT_NEGATIVE);
+        const int flags = Py_ASNATIVEBYTES_BIG_ENDIAN | Py_ASNATIVEBYTES_UNSIGNED_BUFFER |
+                          Py_ASNATIVEBYTES_REJECT_NEGATIVE;
+        needed = PyLong_AsNativeBytes(number, bytes, UUID_BYTES, flags);
     }
     Py_DECREF(number);
     if (needed < 0 || needed > UUID_BYTES) {

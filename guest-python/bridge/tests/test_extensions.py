@@ -97,7 +97,11 @@ class Json(unittest.TestCase):
         code = "def f():\n    x = []\n    x.append({'a': x})\n    return x\n"
         parts = failure(self, Function(code, [], jsons()), length=1)
         self.assertEqual(parts["kind"], "result")
-        self.assertTrue(parts["message"].endswith("it is nested too deeply, or holds itself"), parts["message"])
+        self.assertTrue(parts["message"].endswith(": it holds itself, or a value that JSON does not know"), parts["message"])
+        code = "x = [1]\nx.append(x)\nn = 0\ndef f():\n    global n\n    n += 1\n    if n == 2: x.pop()\n    return x\n"
+        function = Function(code, [], jsons())
+        failure(self, function, length=1)
+        self.assertEqual(function(length=1).to_pylist(), ["[1]"])
 
     def test_hostile_values(self):
         for code, kind in (

@@ -9,7 +9,7 @@
 
 from collections import namedtuple
 
-import _vivarium
+from _vivarium import Column, RecordBatch
 
 __all__ = [
     "Column",
@@ -27,11 +27,6 @@ DayTime.__doc__ = "A value of Arrow's interval[day_time]."
 
 MonthDayNano = namedtuple("MonthDayNano", ("months", "days", "nanoseconds"))
 MonthDayNano.__doc__ = "A value of Arrow's interval[month_day_nano]."
-
-for _name in ("Column", "RecordBatch"):
-    if hasattr(_vivarium, _name):
-        globals()[_name] = getattr(_vivarium, _name)
-del _name
 
 _DECORATORS = frozenset(("udf", "udtf", "udaf", "map_batches"))
 

@@ -20,8 +20,9 @@ MARKED = re.compile(r"(?is)\s*(.*?\S)\s+(NOT\s+NULL|NULL)\s*")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+")
 _KEYWORDS = frozenset("NULL NOT NON NULLABLE UNSIGNED PRECISION VARYING WITH WITHOUT".split())
 
-# Control characters other than white space.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# Control characters and halves of surrogate pairs; types may have line breaks and tabs.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = re.compile(r"(?![\t\n\r])[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Declaration:
@@ -129,7 +130,7 @@ def check_name(name, what="name", identifier=True):
     """Refuses what cannot be a function's name."""
     if type(name) is not str:
         raise TypeError(f"{what} must be a str, not {type(name).__name__}")
-    if not name or len(name) > MAX_NAME or _CONTROL.search(name):
+    if not name or len(name) > MAX_NAME or _UNPRINTABLE.search(name):
         raise ValueError(
             f"{what} must have 1 to {MAX_NAME} characters, none of them a control character: {brief(name)}"
         )

@@ -3,10 +3,11 @@
 import json
 
 from . import _declaration
-from ._declaration import declaration_of
+from ._declaration import check_name, declaration_of
 from ._loader import Refused
 
-MAX_FUNCTIONS = 1024
+MAX_FUNCTIONS = 1000
+MAX_PARAMETERS = 1000
 MAX_BYTES = 1024 * 1024
 
 
@@ -58,10 +59,17 @@ def _found(module):
 
 def _describe(handler, found, declaration):
     try:
+        check_name(handler, "the name of a function", identifier=False)
         kind = declaration.kind(found)
         parameters, (result, result_type), state = declaration.types(found, handler)
+        if len(parameters) > MAX_PARAMETERS:
+            raise ValueError(f"`{handler}` has {len(parameters)} parameters, the limit is {MAX_PARAMETERS}")
+        for name, _ in parameters:
+            check_name(name, f"`{handler}`: the name of a parameter", identifier=False)
     except Refused:
         raise
+    except ValueError as error:
+        raise Refused("handler", str(error), None) from None
     except BaseException as exception:
         raise Refused("handler", None, exception) from None
     return {

@@ -40,6 +40,11 @@ class Server:
             raise ValueError("Function already exists: " + name)
         self._functions[name] = udf
 
+    def serve(self):
+        """Returns at once: Vivarium serves the functions."""
+
+    run = wait = shutdown = serve
+
 
 def function_name(function, name):
     """The name under which a decorated function is known."""

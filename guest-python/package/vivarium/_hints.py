@@ -11,9 +11,7 @@ import types
 import typing
 import uuid
 
-import _vivarium
-
-from . import DayTime, MonthDayNano
+from . import Column, DayTime, MonthDayNano
 from ._declaration import MARKED, field_name
 from ._loader import Refused
 
@@ -47,7 +45,6 @@ _STREAMS = (
 )
 _COLUMNS = (*_LISTS, collections.abc.Collection, *_STREAMS)
 _QUALIFIERS = (typing.Required, typing.NotRequired, typing.ReadOnly, typing.ClassVar, typing.Final)
-_COLUMN = getattr(_vivarium, "Column", None)
 
 
 
@@ -241,7 +238,7 @@ def _read_class(cls, depth):
         return Type("JSON")
     elif cls in _STREAMS:
         raise HintError("is a stream, which only a table function's result can be")
-    elif cls is _COLUMN:
+    elif cls is Column:
         raise HintError(
             'does not say what the column holds; write Annotated[vivarium.Column, "BIGINT"] or '
             "give the types to the decorator"
@@ -299,11 +296,11 @@ def element(hint, scope):
         if text is None:
             return inner
         return typing.Annotated[object if inner is inspect.Parameter.empty else inner, text]
-    if arguments and (origin in _COLUMNS or (_COLUMN is not None and origin is _COLUMN)):
+    if arguments and (origin in _COLUMNS or origin is Column):
         return arguments[0]
     if arguments and origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return arguments[0]
-    if hint is _COLUMN or hint in _COLUMNS or origin in _COLUMNS:
+    if hint is Column or hint in _COLUMNS or origin in _COLUMNS:
         return inspect.Parameter.empty
     raise HintError("is not a column; a vectorised function's hints look like list[int]")
 
@@ -341,19 +338,18 @@ def signature(function):
         return None
 
 
-def skipped_by_hints(function, name, n_parameters, columns=False, leading=0, hints=None):
-    """For each parameter whether null in it skips the row: where a hint excludes None. `hints`
-    take the place of the function's own."""
-    scope = Scope.of(function)
-    if hints is None:
-        told = signature(function)
-        if told is None:
-            return (False,) * n_parameters
-        parameters, variadic, *_ = told
-        hints = parameters[leading:]
-        if variadic is not False:
-            hints = hints + [("*args", variadic)] * (n_parameters - len(hints))
+def skipped_by_hints(function, name, n_parameters, columns=False, leading=0):
+    """For each of a function's parameters after `leading` ones, whether null in it skips the row:
+    where its hint excludes None."""
     skip = [False] * n_parameters
+    told = signature(function)
+    if told is None:
+        return tuple(skip)
+    scope = Scope.of(function)
+    parameters, variadic, *_ = told
+    hints = parameters[leading:]
+    if variadic is not False:
+        hints = hints + [("*args", variadic)] * (n_parameters - len(hints))
     for index, (parameter, hint) in enumerate(hints[:n_parameters]):
         try:
             skip[index] = not admits_none(element(hint, scope) if columns else hint, scope)

@@ -117,6 +117,11 @@ def execute(spec):
     return module
 
 
+def forget(name):
+    """Takes a module's name for free again."""
+    _own_modules.discard(name)
+
+
 def _hint(exception):
     """A message of its own where the exception's would leave the user puzzled."""
     if isinstance(exception, OSError):

@@ -7,7 +7,7 @@ from ._declaration import brief, check_name, check_type_text
 from ._hints import HintError, unusable
 from ._loader import Refused
 
-MAX_PARAMETERS = 1024
+MAX_COLUMNS = 1000
 EMPTY = inspect.Parameter.empty
 
 # The signature of a callable that does not tell: it may take anything.
@@ -52,8 +52,8 @@ def check_given(types, what):
         raise TypeError(
             f"{what} must be a list of types or a dict of names and types, not {type(types).__name__}"
         )
-    if len(types) > MAX_PARAMETERS:
-        raise ValueError(f"{what} has {len(types)} types, the limit is {MAX_PARAMETERS}")
+    if len(types) > MAX_COLUMNS:
+        raise ValueError(f"{what} has {len(types)} types, the limit is {MAX_COLUMNS}")
     for item_name, item in named:
         check_type(item, item_name)
     return types
@@ -92,9 +92,6 @@ def parameters_of(function, name, given, columns=False, leading=0):
             message = f"`{name}` has {len(own)} parameters, but {len(ordered)} types are given"
             raise Refused("handler", message, None)
         own = own[: len(ordered)]
-    if len(own) > MAX_PARAMETERS:
-        message = f"`{name}` has {len(own)} parameters, the limit is {MAX_PARAMETERS}"
-        raise Refused("handler", message, None)
     parameters = []
     for index, (parameter, hint) in enumerate(own):
         told = named.get(parameter) if named is not None else None
@@ -186,8 +183,8 @@ def check_columns(given, what):
     """Refuses what is neither a dict nor a list of pairs of a name and a type; returns a list of
     pairs."""
     pairs = list(given.items()) if type(given) is dict else list(given)
-    if not pairs or len(pairs) > MAX_PARAMETERS:
-        raise ValueError(f"{what} must have 1 to {MAX_PARAMETERS} columns")
+    if not pairs or len(pairs) > MAX_COLUMNS:
+        raise ValueError(f"{what} must have 1 to {MAX_COLUMNS} columns")
     for pair in pairs:
         if type(pair) is not tuple or len(pair) != 2:
             raise TypeError(f"{what} must be made of pairs of a name and a type, not {brief(pair)}")

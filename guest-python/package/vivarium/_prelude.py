@@ -47,7 +47,7 @@ import _strptime  # datetime.strptime imports it at the first call
 
 import _vivarium
 
-from . import _entropy, _errors, _loader
+from . import _entropy, _errors, _loader, _warm
 
 # Instances and caches that are otherwise made at the first use.
 datetime.datetime.strptime("2000-01-01", "%Y-%m-%d")
@@ -58,3 +58,5 @@ decimal.getcontext()
 
 if _vivarium.udf_root not in sys.path:
     sys.path.append(_vivarium.udf_root)
+
+_warm.warm()

@@ -9,6 +9,9 @@ use crate::{options, pins};
 const GUEST_FOLDERS: &[(&str, &[&str])] =
     &[("bridge", &["c", "h"]), ("filesystem", &["c", "h"]), ("package", &[]), ("toolchain", &["py"])];
 
+/// The profile, relative to `guest-python/`.
+const PROFILE: &str = "profile/cpython.profdata";
+
 /// Folders that never go into the guest, wherever they are.
 const LEFT_OUT: &[&str] = &["tests", "__pycache__"];
 
@@ -50,6 +53,11 @@ impl Recipe {
         self.folder.join("toolchain").join(name)
     }
 
+    /// The execution counts that CPython is compiled with (see `profile/README.md`).
+    pub fn profile(&self) -> PathBuf {
+        self.folder.join(PROFILE)
+    }
+
     /// The folders to watch for changes.
     pub fn watched(&self) -> impl Iterator<Item = PathBuf> + '_ {
         GUEST_FOLDERS.iter().map(|(name, _)| self.folder.join(name))
@@ -76,11 +84,15 @@ impl Recipe {
         hasher.add("zig", pins::ZIG.version.as_bytes());
         hasher.add_list("target", options::TARGET);
         hasher.add_list("cflags", options::CROSS_CFLAGS);
+        hasher.add_list("optimisation", options::CROSS_OPTIMISATION);
         hasher.add_list("configure", options::CROSS_CONFIGURE);
         hasher.add_list("libraries", options::CROSS_LIBRARIES);
+        hasher.add_list("link", options::CROSS_LINK);
         hasher.add("epoch", options::SOURCE_DATE_EPOCH.as_bytes());
+        self.add_file(&mut hasher, Path::new("toolchain/adjust.py"))?;
         self.add_file(&mut hasher, Path::new("toolchain/config.site"))?;
         self.add_file(&mut hasher, Path::new("toolchain/sysconfigdata.py"))?;
+        self.add_file(&mut hasher, Path::new(PROFILE))?;
         Ok(hasher.finish())
     }
 
@@ -186,6 +198,8 @@ mod tests {
             ("filesystem/f.c", "int f;"),
             ("filesystem/f.h", "extern int f;"),
             ("package/vivarium/__init__.py", "pass"),
+            ("profile/cpython.profdata", "counts"),
+            ("toolchain/adjust.py", "0"),
             ("toolchain/compile.py", "1"),
             ("toolchain/config.site", "a=b"),
             ("toolchain/modules/select.py", "4"),

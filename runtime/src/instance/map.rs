@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use arrow::record_batch::RecordBatch;
 
 use super::Instance;
-use super::stream::Given;
+use super::stream::{Given, NEXT_FUEL};
 use crate::call::{CallError, InputFailure};
 use crate::feed::Feed;
 use crate::function::{FunctionKind, FunctionSpec};
@@ -13,7 +13,8 @@ use crate::operation::{Expect, Operation};
 
 impl Instance {
     /// Runs a map function: it takes its batches from `source`, whose `None` is the end, and gives
-    /// batches to `sink`. Ends early, without an error, when `sink` breaks.
+    /// batches to `sink`. Ends early, without an error, when `sink` breaks. Batches without rows are not
+    /// handed on.
     ///
     /// `source` is called while the function runs, where the stack for guest code is; the time it takes
     /// counts towards no limit. To stop a call that waits in it, let it return an [`InputFailure`].
@@ -45,17 +46,28 @@ impl Instance {
         let mut operation = Operation::Call;
         let mut given = Given::default();
         loop {
-            // Each batch that is taken or given starts a new account.
+            // Each batch that is taken or given starts a new account. One without rows does not, or a function
+            // could go on for ever.
             let batch = self.operate(|instance| {
-                let taken = feed.batches;
-                let answer = instance.next(feed, operation)?;
-                if feed.batches > taken {
-                    given = Given::default();
+                loop {
+                    if operation == Operation::Next {
+                        instance.guest.charge(NEXT_FUEL)?;
+                    }
+                    let taken = feed.batches;
+                    if !instance.next(feed, operation)? {
+                        return Ok(None);
+                    }
+                    operation = Operation::Next;
+                    if feed.batches > taken {
+                        given = Given::default();
+                    }
+                    let batch = instance.delivered(spec, &mut given)?;
+                    if batch.num_rows() > 0 {
+                        return Ok(Some(batch));
+                    }
                 }
-                answer.then(|| instance.delivered(spec, &mut given)).transpose()
             })?;
             let Some(batch) = batch else { return Ok(()) };
-            operation = Operation::Next;
             if sink(batch).is_break() {
                 return Ok(());
             }

@@ -9,6 +9,9 @@ use crate::exchange::read_batch;
 use crate::function::FunctionSpec;
 use crate::limits::Limits;
 
+/// Fuel for asking once more, so that an endless stream of nothing, however cheap for the guest, ends.
+pub(super) const NEXT_FUEL: u64 = 10_000;
+
 /// What a function has given for one input batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Given {

@@ -7,15 +7,12 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int32Type;
 
 use super::Instance;
-use super::stream::Given;
+use super::stream::{Given, NEXT_FUEL};
 use crate::call::{CallError, ProtocolViolation};
 use crate::exchange::InputPlan;
 use crate::function::{FunctionKind, FunctionSpec};
 use crate::operation::{Expect, Operation};
 use crate::stack::with_guest_stack;
-
-/// Fuel for asking once more, so that an endless stream of nothing, however cheap for the guest, ends.
-const NEXT_FUEL: u64 = 10_000;
 
 /// How far the output of one batch has come.
 struct Rows {

@@ -1,16 +1,25 @@
 //! Shared by the tests of the runtime.
-#![allow(clippy::allow_attributes, dead_code, reason = "each test binary uses its own part")]
+#![allow(
+    clippy::allow_attributes,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    reason = "each test binary uses its own part; a failed unwrap is a failed test"
+)]
 
 pub(crate) mod wat_guest;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, Int64Array};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use vivarium_runtime::{
-    BuildLimits, CallError, Capabilities, Engine, EngineConfig, FunctionSpec, Image, Instance, Limits,
+    BuildLimits, CallError, Capabilities, Engine, EngineConfig, FunctionError, FunctionKind, FunctionSpec,
+    Image, Instance, Limits,
 };
 
 /// A configuration whose cache is shared by all tests of a build, so that the guest is compiled once.
@@ -66,4 +75,58 @@ pub(crate) fn fork(image: &Image) -> Instance {
 /// Forks `image` under `limits` and runs one row with `x = 1`.
 pub(crate) fn run_under(image: &Image, limits: &Limits) -> Result<ArrayRef, CallError> {
     image.fork(limits, &Capabilities::default()).unwrap().invoke(&int64_batch([1]))
+}
+
+/// The function `f` of this code.
+pub(crate) fn spec_of(code: &str, kind: FunctionKind, parameters: Vec<Field>, result: Field) -> FunctionSpec {
+    FunctionSpec { kind, parameters, result, ..int64_spec(code) }
+}
+
+/// A fork of a function in the real guest.
+pub(crate) fn fork_of(spec: &FunctionSpec, limits: &Limits) -> Instance {
+    match engine().build_image(spec, &BuildLimits::default()) {
+        Ok(image) => image.fork(limits, &Capabilities::default()).unwrap(),
+        Err(error) => panic!("{}: {error}", spec.code),
+    }
+}
+
+/// Columns under the names `c0`, `c1`, ….
+pub(crate) fn batch_of(columns: Vec<ArrayRef>) -> RecordBatch {
+    let named = columns.into_iter().enumerate().map(|(index, column)| (format!("c{index}"), column, true));
+    RecordBatch::try_from_iter_with_nullable(named).unwrap()
+}
+
+/// Python's error, of a call that must have failed with one.
+#[track_caller]
+pub(crate) fn function_error<T>(result: Result<T, CallError>) -> FunctionError {
+    match result {
+        Err(CallError::Function(error)) => *error,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("the call succeeded"),
+    }
+}
+
+/// Runs a table function; all rows as one batch.
+pub(crate) fn expand_all(instance: &mut Instance, batch: &RecordBatch) -> Result<RecordBatch, CallError> {
+    let schema = instance.image().spec().output_schema();
+    let mut batches = Vec::new();
+    instance.expand(batch, &mut |batch| {
+        batches.push(batch);
+        ControlFlow::Continue(())
+    })?;
+    Ok(concat_batches(&schema, &batches).unwrap())
+}
+
+/// Runs a map function; the batches that it gives.
+pub(crate) fn map_all(
+    instance: &mut Instance,
+    batches: impl IntoIterator<Item = RecordBatch, IntoIter: Send>,
+) -> Result<Vec<RecordBatch>, CallError> {
+    let mut batches = batches.into_iter();
+    let mut given = Vec::new();
+    instance.map(&mut || Ok(batches.next()), &mut |batch| {
+        given.push(batch);
+        ControlFlow::Continue(())
+    })?;
+    Ok(given)
 }

@@ -33,12 +33,9 @@ impl Cross {
         self.folder.join("include")
     }
 
-    /// The archives to link, in the order the linker wants.
+    /// What to link: CPython as one object, and zlib.
     pub(crate) fn libraries(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        options::CROSS_LIBRARIES
-            .iter()
-            .chain(&["libz.a"])
-            .map(|library| self.folder.join("lib").join(file_name(library)))
+        [CPYTHON, "libz.a"].iter().map(|library| self.folder.join("lib").join(library))
     }
 
     /// The guest's `_sysconfigdata` module.
@@ -47,6 +44,7 @@ impl Cross {
     }
 }
 
+const CPYTHON: &str = "cpython.o";
 const SYSCONFIGDATA: &str = "_sysconfigdata__wasi_wasm32-wasi.py";
 
 struct Build<'a> {
@@ -70,7 +68,9 @@ impl Build<'_> {
         // The paths that CPython compiles in are relative to the build folder, and so always the same.
         let build = self.work.scratch.join("build");
         fs::create_dir(&build)?;
-        std::os::unix::fs::symlink(&self.source, self.work.scratch.join(pins::PYTHON_FOLDER))?;
+        self.copy_source()?;
+        // Found from the build folder by the relative path in the options.
+        fs::copy(self.context.recipe.profile(), self.work.scratch.join("cpython.profdata"))?;
         self.write_scripts()?;
         let triple = command::output(Command::new("sh").arg(self.source.join("config.guess")))?;
         let triple = triple.trim();
@@ -82,6 +82,16 @@ impl Build<'_> {
             .arg("pybuilddir.txt");
         command::run(&mut make, &self.log)?;
         self.collect(&build, triple, &zlib)
+    }
+
+    /// The source with the guest's changes.
+    fn copy_source(&self) -> anyhow::Result<()> {
+        let mut copy = Command::new("cp");
+        copy.arg("-R").arg(&self.source).arg(&self.work.scratch);
+        command::run(&mut copy, &self.log)?;
+        let mut adjust = Command::new(&self.python);
+        adjust.args(["-I", "-B"]).arg(self.context.recipe.toolchain("adjust.py"));
+        command::run(adjust.arg(self.work.scratch.join(pins::PYTHON_FOLDER)), &self.log)
     }
 
     /// zig's tools under one-word names, in a folder that goes onto the PATH.
@@ -109,6 +119,7 @@ impl Build<'_> {
             .arg(format!("--with-build-python={}", self.python.display()))
             .env("CONFIG_SITE", sites)
             .env("CFLAGS", options::CROSS_CFLAGS.join(" "))
+            .env("CFLAGS_NODIST", options::CROSS_OPTIMISATION.join(" "))
             .env("CC", "wasm32-wasip1-cc")
             .env("CXX", "wasm32-wasip1-c++")
             .env("CPP", "wasm32-wasip1-cc -E")
@@ -131,15 +142,20 @@ impl Build<'_> {
         Ok(command)
     }
 
+    /// Link-time optimisation, which takes a minute: done here, once, so that linking the guest after a
+    /// change of the bridge or of a Python file takes a second.
+    fn optimise(&self, build: &Path, object: &Path) -> anyhow::Result<()> {
+        let mut link = self.zig.tool("wasm-ld");
+        link.args(options::CROSS_LINK).args(options::CROSS_LIBRARIES).arg("-o").arg(object);
+        command::run(link.current_dir(build), &self.log)
+    }
+
     fn collect(&self, build: &Path, triple: &str, zlib: &Zlib) -> anyhow::Result<()> {
         let (include, lib) = (self.work.result.join("include"), self.work.result.join("lib"));
         fs::create_dir(&include)?;
         fs::create_dir(&lib)?;
         fs::copy(build.join("pyconfig.h"), include.join("pyconfig.h"))?;
-        for library in options::CROSS_LIBRARIES {
-            fs::copy(build.join(library), lib.join(file_name(library)))
-                .with_context(|| format!("cannot copy {library}"))?;
-        }
+        self.optimise(build, &lib.join(CPYTHON))?;
         fs::copy(&zlib.library, lib.join("libz.a"))?;
         let folder = fs::read_to_string(build.join("pybuilddir.txt"))?;
         let mut filter = Command::new(&self.python);
@@ -153,8 +169,4 @@ impl Build<'_> {
             .arg(triple);
         command::run(&mut filter, &self.log)
     }
-}
-
-fn file_name(library: &str) -> &str {
-    library.rsplit('/').next().unwrap_or(library)
 }
