@@ -9,7 +9,7 @@ import pyarrow.flight as flight
 from databend_udf.client import UDFClient
 from databend_udf.udf import _to_arrow_field
 
-from service import FLIGHT
+from service import FLIGHT, Function
 
 HOST, PORT = FLIGHT.rsplit(":", 1)
 
@@ -120,6 +120,27 @@ class DatabendUdf(unittest.TestCase):
         client = flight.connect(f"grpc://{FLIGHT}")
         with self.assertRaises(NotImplementedError):
             list(client.list_flights())
+
+
+class Provisioned(unittest.TestCase):
+    """What an engine provisions may be decorated as well: the decorator's settings count."""
+
+    CODE = "from databend_udf import udf\n@udf(input_types=['INT'], result_type={}, {})\ndef f(x):\n    return {}\n"
+
+    def test_settings_of_the_decorator_are_kept(self):
+        for settings, body, expected in [
+            ("batch_mode=True", "[len(x)] * len(x)", [3, 3, 3]),
+            ("skip_null=True", "x + 1", [2, None, 4]),
+            ("io_threads=8", "0 if x is None else x", [1, 0, 3]),
+        ]:
+            with self.subTest(settings):
+                function = Function(self.CODE.format("'INT'", settings, body), "f", ["INT NULL"], "INT NULL")
+                self.assertEqual(function(([1, None, 3], pa.int32())), expected)
+
+    def test_a_table_function_is_refused(self):
+        code = self.CODE.format("[('n', 'INT')]", "batch_mode=False", "[(x,)]")
+        with self.assertRaisesRegex(pa.ArrowException, "`f` is declared as a table"):
+            Function(code, "f", ["INT NULL"], "INT NULL")(([1], pa.int32()))
 
 
 if __name__ == "__main__":
