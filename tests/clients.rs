@@ -2,7 +2,9 @@
 
 #![expect(clippy::expect_used, reason = "a failed expectation is a failed test")]
 
-use vivarium_tests::Server;
+use std::path::PathBuf;
+
+use vivarium_tests::{Server, package_file, workspace};
 
 /// Limits that a test can wait for.
 const CONFIG: &str = "
@@ -32,6 +34,41 @@ fn check_with(script: &str, config: &str) {
 #[test]
 fn compat_types() {
     check("check_types.py");
+}
+
+#[test]
+fn compat_matrix() {
+    check("check_matrix.py");
+}
+
+#[test]
+fn compat_random() {
+    check("check_random.py");
+}
+
+fn check_files(script: &str, files: &[PathBuf]) {
+    let files: Vec<String> = files.iter().map(|file| format!("{:?}", file.display().to_string())).collect();
+    check_with(script, &format!("{CONFIG}[functions]\nfiles = [{}]\n", files.join(", ")));
+}
+
+fn server_file(name: &str) -> PathBuf {
+    workspace().join("tests/python/servers").join(name)
+}
+
+#[test]
+fn compat_databend_udf() {
+    check_files("check_databend_udf.py", &[server_file("databend_server.py")]);
+}
+
+#[test]
+fn compat_arrow_udf() {
+    let files = [server_file("arrow_server.py"), package_file("arrow_udf/test_udf.py")];
+    check_files("check_arrow_udf.py", &files);
+}
+
+#[test]
+fn every_kind_of_function() {
+    check_files("check_kinds.py", &[server_file("kinds_server.py")]);
 }
 
 #[test]

@@ -85,6 +85,96 @@ fn run_says_what_is_wrong() {
 }
 
 #[test]
+fn run_follows_declarations_of_every_kind() {
+    let folder = folder();
+    let source = "
+import vivarium
+from typing import Iterator
+
+@vivarium.udf(result='DECIMAL(10, 2)')
+def half(price: int):
+    from decimal import Decimal
+    return Decimal(price) / 2
+
+@vivarium.udtf
+def up_to(id: int) -> Iterator[int]:
+    yield from range(min(id, 3))
+
+@vivarium.udaf
+class Total:
+    def create_state(self) -> int: return 0
+    def accumulate(self, state, price: int): return state + price
+    def merge(self, state, other): return state + other
+    def finish(self, state) -> int: return state
+
+@vivarium.map_batches(result={'id': 'BIGINT', 'next': 'BIGINT'})
+def following(batches):
+    for batch in batches:
+        ids = batch['id'].to_list()
+        yield {'id': ids, 'next': [i + 1 for i in ids]}
+";
+    function(folder.path(), source);
+    for (name, rows, last) in [
+        ("half", 1000, "999,1998,name 999,999.00"),
+        ("up_to", 1 + 2 + 3 * 997, "999,1998,name 999,2"),
+        ("Total", 1, "999000"),
+        ("following", 1000, "999,1000"),
+    ] {
+        let source = format!("work.py:{name}");
+        let arguments = ["run", &source, "--input", "data.csv", "--output", "out.csv"];
+        let (code, _, stderr) = vivarium(folder.path(), &arguments);
+        assert_eq!(code, Some(0), "{name}: {stderr}");
+        let text = std::fs::read_to_string(folder.path().join("out.csv")).expect("the result");
+        assert_eq!(text.lines().count(), rows + 1, "{name}: {text}");
+        assert_eq!(text.lines().last(), Some(last), "{name}");
+    }
+    let arguments = ["run", "work.py:half", "--input", "data.csv", "--result", "INT"];
+    let (code, _, stderr) = vivarium(folder.path(), &arguments);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("--result") && stderr.contains("decorator"), "{stderr}");
+}
+
+#[test]
+fn files_that_cannot_be_served_say_why() {
+    let folder = folder();
+    let udf = |parameters: &str, result: &str| {
+        format!(
+            "from databend_udf import udf\n@udf(input_types={parameters}, result_type={result})\ndef f(x):\n    return x\n"
+        )
+    };
+    let cases = [
+        ("missing.py", None, "cannot read missing.py"),
+        ("empty.py", Some("def f(x): return x\n".to_owned()), "empty.py declares no functions"),
+        ("syntax.py", Some("retrun 1\n".to_owned()), "SyntaxError"),
+        ("raises.py", Some("1 / 0\n".to_owned()), "File \"raises.py\", line 1"),
+        (
+            "types.py",
+            Some(udf("['INTT']", "'INT'")),
+            "types.py: function `f`: parameter `x` has the type `INTT`: unknown type `INTT` at character 1; did you mean INT?",
+        ),
+        (
+            "result.py",
+            Some(udf("['INT']", "'ARRAY(INT'")),
+            "result.py: function `f`: the result has the type `ARRAY(INT`: expected `)`, found the end of the text at character 10",
+        ),
+        (
+            "arity.py",
+            Some(udf("['INT', 'INT']", "'INT'")),
+            "expects 1 data argument(s) but 2 input type(s) were provided",
+        ),
+    ];
+    for (name, content, expected) in cases {
+        if let Some(content) = content {
+            std::fs::write(folder.path().join(name), content).expect("a source file");
+        }
+        let arguments = ["serve", "--flight", "127.0.0.1:0", "--state-dir", "state", "--functions", name];
+        let (code, _, stderr) = vivarium(folder.path(), &arguments);
+        assert_eq!(code, Some(1), "{name}: {stderr}");
+        assert!(stderr.contains(expected), "{name}: {stderr}");
+    }
+}
+
+#[test]
 fn audit_lists_exactly_the_capability_set() {
     let folder = folder();
     let (code, stdout, stderr) = vivarium(folder.path(), &["audit", "--format", "json"]);

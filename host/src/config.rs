@@ -25,6 +25,8 @@ pub struct Config {
     pub headers: HeaderConfig,
     /// What one tenant may have.
     pub tenants: TenantConfig,
+    /// Functions that anybody may call.
+    pub functions: FunctionsConfig,
     /// Limits of one exchange's sandbox.
     pub limits: Limits,
     /// Limits of importing a function's code, once for each version of a function.
@@ -221,6 +223,15 @@ impl Default for TenantConfig {
             max_waiting_exchanges: 1024,
         }
     }
+}
+
+/// `[functions]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FunctionsConfig {
+    /// Python files whose declared functions are served to everybody who reaches the Flight address,
+    /// without a token. They are read at the start. Default: none.
+    pub files: Vec<PathBuf>,
 }
 
 /// `[logging]`

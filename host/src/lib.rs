@@ -7,7 +7,9 @@
 
 pub mod audit;
 pub mod config;
+mod conform;
 mod connections;
+pub mod declared;
 pub mod flight;
 pub mod functions;
 pub mod local;

@@ -14,6 +14,7 @@ use vivarium_runtime::{Engine, EngineConfig, EngineError};
 
 use crate::config::Config;
 use crate::connections::Connections;
+use crate::declared::{self, DeclaredError};
 use crate::flight::Flight;
 use crate::functions::{Functions, StartError};
 use crate::provisioning::Provisioning;
@@ -70,6 +71,9 @@ pub enum ServerError {
     /// The functions cannot be set up.
     #[error(transparent)]
     Functions(#[from] StartError),
+    /// A file of functions cannot be served.
+    #[error(transparent)]
+    Declared(#[from] DeclaredError),
     /// The transport failed.
     #[error("the gRPC server failed")]
     Transport(#[from] tonic::transport::Error),
@@ -137,8 +141,18 @@ impl Server {
             "sandbox ready"
         );
         let workers = WorkerPool::start("worker", config.worker_pool()).map_err(StartError::Thread)?;
-        let functions = Arc::new(Functions::start(&config, engine, Arc::new(workers))?);
-        Ok(Self { config, functions, listeners })
+        let declared = declared::load(&engine, &config.functions.files, &config.build_limits)?;
+        let mut functions = Functions::start(&config, engine, Arc::new(workers))?;
+        for function in declared {
+            tracing::info!(
+                function = function.spec.name,
+                kind = function.spec.kind.name(),
+                file = function.spec.filename,
+                "public function"
+            );
+            functions.publish(function.spec, function.dialect, function.image);
+        }
+        Ok(Self { config, functions: Arc::new(functions), listeners })
     }
 
     /// Where the server listens; a port of 0 in the configuration has become a real one.

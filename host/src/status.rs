@@ -162,11 +162,18 @@ impl Failure for CallError {
                 FunctionErrorKind::Internal => Code::Internal,
                 _ => Code::InvalidArgument,
             },
-            Self::Input(InputError::Limit { .. }) => Code::ResourceExhausted,
-            Self::Input(_) | Self::Exit { .. } | Self::Layout { .. } => Code::InvalidArgument,
-            Self::Fuel { .. } | Self::Memory { .. } | Self::Recursion { .. } | Self::Output(_) => {
-                Code::ResourceExhausted
-            }
+            Self::Input(InputError::Limit { .. })
+            | Self::SourceBatch { error: InputError::Limit { .. }, .. } => Code::ResourceExhausted,
+            Self::Input(_)
+            | Self::SourceBatch { .. }
+            | Self::Kind { .. }
+            | Self::Exit { .. }
+            | Self::Layout { .. } => Code::InvalidArgument,
+            Self::Fuel { .. }
+            | Self::Memory { .. }
+            | Self::Recursion { .. }
+            | Self::Output(_)
+            | Self::Stream { .. } => Code::ResourceExhausted,
             Self::Deadline { .. } => Code::DeadlineExceeded,
             Self::Cancelled => Code::Cancelled,
             _ => Code::Internal,

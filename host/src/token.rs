@@ -162,6 +162,11 @@ impl Key {
 }
 
 impl Tokens {
+    /// Whether a text claims to be a token of this program, be it valid or not.
+    pub fn is_ours(token: &str) -> bool {
+        token.split_once('.').is_some_and(|(prefix, _)| prefix == PREFIX)
+    }
+
     /// The key that signs, older keys that are still accepted, the audience written into tokens,
     /// and how long a token lives.
     pub fn new(signing: &SigningKey, older: &[SigningKey], audience: &str, lifetime: Duration) -> Self {

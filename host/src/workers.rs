@@ -6,8 +6,13 @@
 //! tenant never holds more than its share of the threads: calls that only a deadline ends would
 //! otherwise hold them all. With more threads than processors, it is then the operating system that
 //! divides time between the calls that run.
+//!
+//! A job that must wait for its client in the middle of a call steps aside ([`Place::step_aside`]):
+//! it keeps its thread and the guest on it, and another thread takes its place until it comes back.
+//! Threads beyond the pool's size exist only for jobs that have stepped aside, so their number is
+//! bounded by that of the sessions.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -54,8 +59,19 @@ pub struct PoolSize {
 #[derive(Debug)]
 struct Shared {
     queues: Mutex<Queues>,
+    /// Wakes threads that wait for a job.
     wake: Condvar,
-    max_queued: usize,
+    /// Wakes jobs that wait to come back.
+    back: Condvar,
+    name: String,
+    size: PoolSize,
+}
+
+/// A job's place among those that run. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Place {
+    shared: Arc<Shared>,
+    tenant: String,
 }
 
 struct Queues {
@@ -64,9 +80,20 @@ struct Queues {
     /// The tenants that have a job waiting and may run one more, each once, in the order in which
     /// they get their turn.
     turns: VecDeque<String>,
-    threads_of_tenant: usize,
+    size: PoolSize,
     queued: usize,
     closed: bool,
+    /// Threads of the pool, with those whose jobs have stepped aside.
+    threads: usize,
+    /// Jobs that run, without those that have stepped aside.
+    running: usize,
+    /// Jobs that have stepped aside.
+    aside: usize,
+    /// Those of them that want to come back, in order: tenant and number.
+    returning: VecDeque<(String, u64)>,
+    /// Those that may.
+    returned: HashSet<u64>,
+    next_return: u64,
 }
 
 #[derive(Default)]
@@ -86,36 +113,75 @@ impl Queues {
         self.queued += 1;
         let tenant = self.tenants.entry(name.to_owned()).or_default();
         tenant.waiting.push_back(job);
-        if tenant.waiting.len() == 1 && tenant.running < self.threads_of_tenant {
+        if tenant.waiting.len() == 1 && tenant.running < self.size.threads_of_tenant {
             self.turns.push_back(name.to_owned());
         }
     }
 
     fn pop(&mut self) -> Option<(String, Job)> {
+        if self.running >= self.size.threads {
+            return None;
+        }
         let name = self.turns.pop_front()?;
         let tenant = self.tenants.get_mut(&name)?;
         let job = tenant.waiting.pop_front()?;
         tenant.running += 1;
-        if !tenant.waiting.is_empty() && tenant.running < self.threads_of_tenant {
+        self.running += 1;
+        if !tenant.waiting.is_empty() && tenant.running < self.size.threads_of_tenant {
             self.turns.push_back(name.clone());
         }
         self.queued = self.queued.saturating_sub(1);
         Some((name, job))
     }
 
-    /// Whether the end of a job lets another one of its tenant run.
-    fn end(&mut self, name: String) -> bool {
-        let Some(tenant) = self.tenants.get_mut(&name) else {
-            return false;
-        };
-        let was_held_back = tenant.running == self.threads_of_tenant && !tenant.waiting.is_empty();
-        tenant.running = tenant.running.saturating_sub(1);
-        if was_held_back {
-            self.turns.push_back(name);
-        } else if tenant.running == 0 && tenant.waiting.is_empty() {
-            self.tenants.remove(&name);
+    /// A job ends or steps aside: lets others of its tenant have their turn, and those that want
+    /// to come back do so.
+    fn leave(&mut self, name: &str) {
+        self.running = self.running.saturating_sub(1);
+        let share = self.size.threads_of_tenant;
+        if let Some(tenant) = self.tenants.get_mut(name) {
+            let was_held_back = tenant.running == share && !tenant.waiting.is_empty();
+            tenant.running = tenant.running.saturating_sub(1);
+            if was_held_back {
+                self.turns.push_back(name.to_owned());
+            } else if tenant.running == 0 && tenant.waiting.is_empty() {
+                self.tenants.remove(name);
+            }
         }
-        was_held_back
+        self.let_return();
+    }
+
+    /// Gives free places to jobs that want to come back. They go before jobs that have not begun,
+    /// which hold no sandbox.
+    fn let_return(&mut self) {
+        let mut waiting = std::mem::take(&mut self.returning);
+        waiting.retain(|(name, number)| {
+            let tenant = self.tenants.entry(name.clone()).or_default();
+            let free = self.running < self.size.threads && tenant.running < self.size.threads_of_tenant;
+            if free {
+                tenant.running += 1;
+                self.running += 1;
+                self.aside = self.aside.saturating_sub(1);
+                self.returned.insert(*number);
+                if tenant.running == self.size.threads_of_tenant {
+                    self.turns.retain(|turn| turn != name);
+                }
+            }
+            !free
+        });
+        self.returning = waiting;
+    }
+
+    /// The number of a thread that is missing: a job may run, and every thread is taken.
+    fn missing_thread(&mut self) -> Option<usize> {
+        let missing = !self.closed
+            && !self.turns.is_empty()
+            && self.running < self.size.threads
+            && self.threads <= self.running + self.aside;
+        missing.then(|| {
+            self.threads += 1;
+            self.threads
+        })
     }
 }
 
@@ -125,18 +191,87 @@ impl Shared {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next job and its tenant, or nothing once the pool is closed.
-    fn next(&self) -> Option<(String, Job)> {
+    /// The next job and its tenant, or nothing once the thread has to end.
+    fn next(self: &Arc<Self>) -> Option<(String, Job)> {
         let mut queues = self.lock();
         loop {
             if queues.closed {
                 return None;
             }
             if let Some(next) = queues.pop() {
+                let missing = queues.missing_thread();
+                drop(queues);
+                self.add_thread(missing);
                 return Some(next);
+            }
+            if queues.threads > self.size.threads + queues.aside {
+                return None;
             }
             queues = self.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Starts what [`Queues::missing_thread`] gave.
+    fn add_thread(self: &Arc<Self>, missing: Option<usize>) {
+        if let Some(index) = missing
+            && let Err(error) = self.spawn(index)
+        {
+            // Waiting jobs wait for those that run, as in a smaller pool.
+            tracing::warn!(%error, "no thread to take the place of a job that waits");
+            self.lock().threads -= 1;
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, index: usize) -> std::io::Result<()> {
+        let shared = Arc::clone(self);
+        let thread = thread::Builder::new()
+            .name(format!("{}-{index}", self.name))
+            .stack_size(self.size.stack_bytes)
+            .spawn(move || work(&shared));
+        thread.map(drop)
+    }
+}
+
+impl Place {
+    /// Waits for something that is not the guest's to compute, while another job may run. Comes
+    /// back when there is a place again; then the job goes on where it was.
+    ///
+    /// Must be called on the job's own thread.
+    pub fn step_aside<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let missing = {
+            let mut queues = self.shared.lock();
+            queues.aside += 1;
+            queues.leave(&self.tenant);
+            queues.missing_thread()
+        };
+        self.shared.back.notify_all();
+        self.shared.wake.notify_one();
+        self.shared.add_thread(missing);
+        let _aside = Aside(self);
+        wait()
+    }
+
+    fn come_back(&self) {
+        let mut queues = self.shared.lock();
+        let number = queues.next_return;
+        queues.next_return += 1;
+        queues.returning.push_back((self.tenant.clone(), number));
+        queues.let_return();
+        while !queues.returned.remove(&number) {
+            if queues.closed {
+                break;
+            }
+            queues = self.shared.back.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Brings a job back, also when its waiting panicked.
+struct Aside<'a>(&'a Place);
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        self.0.come_back();
     }
 }
 
@@ -146,22 +281,32 @@ impl WorkerPool {
     /// # Errors
     /// When the operating system refuses a thread.
     pub fn start(name: &str, size: PoolSize) -> std::io::Result<WorkerPool> {
+        let threads = size.threads.max(1);
+        let size = PoolSize { threads, threads_of_tenant: size.threads_of_tenant.max(1), ..size };
         let queues = Queues {
             tenants: HashMap::new(),
             turns: VecDeque::new(),
-            threads_of_tenant: size.threads_of_tenant.max(1),
+            size,
             queued: 0,
             closed: false,
+            threads,
+            running: 0,
+            aside: 0,
+            returning: VecDeque::new(),
+            returned: HashSet::new(),
+            next_return: 0,
         };
-        let shared = Shared { queues: Mutex::new(queues), wake: Condvar::new(), max_queued: size.max_queued };
+        let shared = Shared {
+            queues: Mutex::new(queues),
+            wake: Condvar::new(),
+            back: Condvar::new(),
+            name: name.to_owned(),
+            size,
+        };
         // From here on, an early return closes the pool and so ends the threads started by then.
         let pool = WorkerPool { shared: Arc::new(shared) };
-        for index in 0..size.threads.max(1) {
-            let shared = Arc::clone(&pool.shared);
-            thread::Builder::new()
-                .name(format!("{name}-{index}"))
-                .stack_size(size.stack_bytes)
-                .spawn(move || work(&shared))?;
+        for index in 0..threads {
+            pool.shared.spawn(index)?;
         }
         Ok(pool)
     }
@@ -192,13 +337,21 @@ impl WorkerPool {
         if queues.closed {
             return Err(WorkerError::Lost);
         }
-        if queues.queued >= self.shared.max_queued {
-            return Err(WorkerError::QueueFull { limit: self.shared.max_queued });
+        let limit = self.shared.size.max_queued;
+        if queues.queued >= limit {
+            return Err(WorkerError::QueueFull { limit });
         }
         queues.push(tenant, Box::new(job));
+        let missing = queues.missing_thread();
         drop(queues);
         self.shared.wake.notify_one();
+        self.shared.add_thread(missing);
         Ok(())
+    }
+
+    /// The place of a job of `tenant`, for the job itself.
+    pub fn place(&self, tenant: &str) -> Place {
+        Place { shared: Arc::clone(&self.shared), tenant: tenant.to_owned() }
     }
 
     /// Number of jobs that wait for a thread.
@@ -217,22 +370,25 @@ impl Drop for WorkerPool {
             std::mem::take(&mut queues.tenants)
         };
         self.shared.wake.notify_all();
+        self.shared.back.notify_all();
         // Outside the lock: dropping a job may run code that looks at this pool.
         drop(forgotten);
     }
 }
 
-fn work(shared: &Shared) {
+fn work(shared: &Arc<Shared>) {
     while let Some((tenant, job)) = shared.next() {
         // A panic is a defect of ours; it costs the job that met it, never the thread. What the job
         // had captured is dropped by the unwinding, so nothing half-changed stays reachable.
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             tracing::error!(tenant, "a job panicked on a worker");
         }
-        if shared.lock().end(tenant) {
-            shared.wake.notify_one();
-        }
+        shared.lock().leave(&tenant);
+        // This thread looks for the next job itself; another one may have become possible as well.
+        shared.wake.notify_one();
+        shared.back.notify_all();
     }
+    shared.lock().threads -= 1;
 }
 
 #[cfg(test)]
@@ -302,6 +458,67 @@ mod tests {
         running.await.unwrap();
         drop(second);
         assert_eq!(pool.run("blocker", || 2).await, Ok(2));
+    }
+
+    /// Occupies a thread of the pool, and steps aside until the returned sender is dropped.
+    async fn wait_aside(pool: &WorkerPool, tenant: &'static str) -> std::sync::mpsc::Sender<()> {
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let (started, running) = oneshot::channel();
+        let place = pool.place(tenant);
+        pool.submit(tenant, move || {
+            place.step_aside(|| {
+                let _ = started.send(());
+                let _ = wait.recv();
+            });
+        })
+        .unwrap();
+        running.await.unwrap();
+        release
+    }
+
+    #[tokio::test]
+    async fn jobs_that_wait_take_no_place_from_others() {
+        let pool = pool_with_share(2, 1, 100);
+        let mut aside = Vec::new();
+        for tenant in ["a", "a", "a", "b", "b", "c"] {
+            aside.push(wait_aside(&pool, tenant).await);
+        }
+        assert_eq!(pool.run("a", || 1).await, Ok(1));
+        drop(aside);
+        assert_eq!(pool.run("b", || 2).await, Ok(2));
+        // All places are given back, and the threads that took them are gone.
+        let at_rest = || {
+            let queues = pool.shared.lock();
+            (queues.running, queues.aside, queues.tenants.len(), queues.returned.len(), queues.threads)
+        };
+        while at_rest() != (0, 0, 0, 0, 2) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_waits_for_a_place() {
+        let pool = pool_with_share(1, 1, 100);
+        let aside = wait_aside(&pool, "a").await;
+        let release = block(&pool).await;
+        drop(aside);
+        while pool.shared.lock().returning.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pool.shared.lock().running, 1);
+        let last = pool.run("b", || 3);
+        drop(release);
+        assert_eq!(last.await, Ok(3));
+        assert_eq!(pool.shared.lock().aside, 0, "it came back before a new job began");
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_aside_leaves_the_pool_whole() {
+        let pool = pool(1, 10);
+        let place = pool.place("a");
+        let lost = pool.run("a", move || place.step_aside(|| -> i32 { panic!("on purpose") })).await;
+        assert_eq!(lost, Err(WorkerError::Lost));
+        assert_eq!(pool.run("a", || 1).await, Ok(1));
     }
 
     #[tokio::test]

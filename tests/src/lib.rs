@@ -28,6 +28,11 @@ pub fn python(script: &str) -> Command {
     command
 }
 
+/// A file of the packages that the test clients use.
+pub fn package_file(name: &str) -> PathBuf {
+    from_environment("VIVARIUM_CLIENT_PACKAGES").join(name)
+}
+
 fn from_environment(variable: &str) -> PathBuf {
     let Some(value) = std::env::var_os(variable) else {
         panic!("{variable} is not set: run the tests with `cargo xtask test`");

@@ -46,8 +46,19 @@ pub struct Report {
     pub capabilities: Capabilities,
     /// Environment variables.
     pub environment: Environment,
+    /// Who may call functions.
+    pub access: Access,
     /// Limits and other numbers of the configuration.
     pub limits: Vec<Limit>,
+}
+
+/// Who may call functions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Access {
+    /// How provisioned functions are called.
+    pub provisioned: &'static str,
+    /// Files whose functions everybody may call who reaches the Flight address.
+    pub public_files: Vec<String>,
 }
 
 /// How long state lives, and who shares it.
@@ -133,6 +144,10 @@ impl Report {
                 names: &[],
                 others: "what a function's own specification grants, fixed when its image is built; nothing of \
                          the server's environment",
+            },
+            access: Access {
+                provisioned: "a signed token for each version of a function, returned by provisioning",
+                public_files: config.functions.files.iter().map(|path| path.display().to_string()).collect(),
             },
             limits: limits::list(config)?,
         })

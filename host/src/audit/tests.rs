@@ -97,6 +97,7 @@ fn the_json_form_is_versioned() {
     assert_eq!(
         members,
         [
+            "access",
             "capabilities",
             "engine",
             "environment",

@@ -48,6 +48,15 @@ pub(super) fn render(report: &Report) -> String {
         ],
     );
 
+    section(&mut out, "Who may call functions");
+    let files = report.access.public_files.join(", ");
+    let files = if files.is_empty() {
+        "none".to_owned()
+    } else {
+        format!("those declared in {files}: everybody who reaches the Flight address, without a token")
+    };
+    columns(&mut out, &[("provisioned", report.access.provisioned.to_owned()), ("public", files)]);
+
     section(&mut out, "Limits");
     let limits: Vec<(&str, String)> =
         report.limits.iter().map(|limit| (limit.name.as_str(), quantity(limit.value, limit.unit))).collect();

@@ -10,10 +10,11 @@ use std::process::ExitCode;
 use std::thread;
 
 use arrow::datatypes::{DataType, Schema};
+use vivarium_host::declared;
 use vivarium_host::local::{self, Format, Input, Job, Output, Signature};
 use vivarium_host::sql_types;
 use vivarium_runtime::{
-    BuildLimits, Capabilities, Engine, EngineConfig, FunctionSpec, Image, Limits, NullHandling,
+    BuildLimits, Capabilities, Engine, EngineConfig, FunctionSpec, Image, Limits, ModuleSource, NullHandling,
 };
 
 use failure::Failure;
@@ -26,6 +27,10 @@ const AFTER_HELP: &str = "\
 Parameters are matched to columns by name; the result type is the function's return annotation
 (int, float, str, bool, bytes, date, datetime, time, timedelta, list[..], dict[..], each also
 `| None`) or --result. Without --output, the first rows are printed.
+
+Where a decorator of vivarium, databend_udf or arrow_udf declares the function, its types and
+settings count. A table function gives every row as often as it has results for it, an aggregate
+function one row for the whole file, a map function what it gives; these run in one fork.
 
 The function runs in forks of one sandbox image, one for each job, on whole batches at a time. It
 sees no files, no network, no environment but --env, and no other process of this machine.
@@ -124,7 +129,7 @@ struct ResultType {
 }
 
 fn result_type(text: &str) -> Result<ResultType, sql_types::SqlTypeError> {
-    let field = sql_types::parse_field("result", text)?;
+    let field = sql_types::parse_field("result", text, sql_types::Dialect::Vivarium)?;
     // On a command line a bare type is a wish for values, not a promise that there is never None.
     let required = text.trim_end().to_ascii_uppercase().ends_with("NOT NULL");
     Ok(ResultType { data_type: field.data_type().clone(), nullable: !required })
@@ -210,20 +215,68 @@ impl Arguments {
         let engine = Engine::new(self.engine_config()).map_err(Failure::engine)?;
         let functions =
             local::describe(&engine, &source.code).map_err(|error| Failure::describe(error, &source.path))?;
-        let function =
-            local::choose(&functions, source.handler.as_deref(), &source.stem()).map_err(Failure::usage)?;
         let columns: BTreeMap<String, String> = self.argument.iter().cloned().collect();
-        let result = self.result.as_ref().map(|result| (result.data_type.clone(), result.nullable));
-        let mut signature = local::bind(function, schema, &columns, result, self.column.as_deref())
-            .map_err(Failure::usage)?;
-        if self.skip_null {
-            signature.result = signature.result.with_nullable(true);
-        }
-        let spec = self.spec(source, &function.name, &signature);
+        let column = self.column.as_deref();
+        let (spec, signature) = match self.declared(&engine, source)? {
+            Some(mut spec) => {
+                let signature =
+                    local::bind_declared(&spec, schema, &columns, column).map_err(Failure::usage)?;
+                spec.parameters.clone_from(&signature.parameters);
+                (sql_types::guest_spec(&spec), signature)
+            }
+            None => {
+                let function = local::choose(&functions, source.handler.as_deref(), &source.stem())
+                    .map_err(Failure::usage)?;
+                let result = self.result.as_ref().map(|result| (result.data_type.clone(), result.nullable));
+                let mut signature =
+                    local::bind(function, schema, &columns, result, column).map_err(Failure::usage)?;
+                if self.skip_null {
+                    signature.result = signature.result.with_nullable(true);
+                }
+                (self.spec(source, &function.name, &signature), signature)
+            }
+        };
         let image = engine
             .build_image(&spec, &self.build_limits())
-            .map_err(|error| Failure::build(error, &function.name))?;
+            .map_err(|error| Failure::build(error, &spec.handler))?;
         Ok((image, signature))
+    }
+
+    /// The function that was asked for, if a decorator declares it.
+    fn declared(&self, engine: &Engine, source: &Source) -> Result<Option<FunctionSpec>, Failure> {
+        let module = ModuleSource {
+            filename: source.file_name(),
+            code: source.code.clone(),
+            environment: self.env.iter().cloned().collect(),
+        };
+        let declarations = declared::describe(engine, &module, &self.build_limits())
+            .map_err(|error| Failure::build(error, &module.filename))?;
+        let stem = source.stem();
+        let chosen = match (source.handler.as_deref(), declarations.as_slice()) {
+            (Some(handler), all) => all.iter().find(|one| one.name == handler || one.handler == handler),
+            (None, [only]) => Some(only),
+            (None, several) => match several.iter().find(|one| one.name == stem) {
+                None if !several.is_empty() => {
+                    let names: Vec<String> = several.iter().map(|one| one.name.clone()).collect();
+                    return Err(Failure::usage(local::SignatureError::Ambiguous { candidates: names }));
+                }
+                found => found,
+            },
+        };
+        let Some(declaration) = chosen else {
+            return Ok(None);
+        };
+        for (option, given) in [("--result", self.result.is_some()), ("--skip-null", self.skip_null)] {
+            if given {
+                return Err(Failure::usage_text(format!(
+                    "{option} cannot be given for `{}`: its decorator says that",
+                    declaration.name
+                )));
+            }
+        }
+        let spec = declared::spec(&module, declaration)
+            .map_err(|error| Failure::usage_text(format!("`{}`: {error}", declaration.name)))?;
+        Ok(Some(spec))
     }
 
     fn spec(&self, source: &Source, handler: &str, signature: &Signature) -> FunctionSpec {

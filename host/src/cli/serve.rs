@@ -21,6 +21,10 @@ const CUT: u8 = 3;
 /// of its own. Functions, their images and the token keys live in the state directory and survive
 /// a restart.
 ///
+/// The functions that a file given with --functions declares (by the decorators of vivarium,
+/// databend_udf or arrow_udf) are public: whoever reaches the Flight address can call them, without
+/// a token. Provisioned functions always need the token that provisioning returned.
+///
 /// One line on standard output says when the server is ready; the log goes to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -28,6 +32,7 @@ Examples:
   vivarium serve                                   defaults: one port, 127.0.0.1:50051
   vivarium serve --config vivarium.toml
   vivarium serve --flight 127.0.0.1:8815 --state-dir /var/lib/vivarium
+  vivarium serve --flight 127.0.0.1:8815 --functions server.py
   vivarium serve --print-config > vivarium.toml    every key with its value
 
 Signals:
@@ -54,6 +59,11 @@ pub(crate) struct Arguments {
     /// URL by which engines reach Flight, returned by provisioning
     #[arg(long, value_name = "URL")]
     advertise: Option<String>,
+
+    /// Python file whose declared functions everybody may call without a token (repeatable; in
+    /// addition to functions.files of the configuration)
+    #[arg(long, value_name = "FILE.py")]
+    functions: Vec<PathBuf>,
 
     /// Directory of functions, images and token keys
     #[arg(long, value_name = "DIRECTORY")]
@@ -116,6 +126,7 @@ impl Arguments {
         server.provisioning_address = self.provisioning.unwrap_or(server.provisioning_address);
         server.advertised_endpoint = self.advertise.or(server.advertised_endpoint.take());
         server.state_dir = self.state_dir.unwrap_or(std::mem::take(&mut server.state_dir));
+        config.functions.files.extend(self.functions);
         config.logging.format = self.log_format.unwrap_or(config.logging.format);
         config.logging.level = self.log_level.unwrap_or(std::mem::take(&mut config.logging.level));
         config.check()?;

@@ -1,29 +1,55 @@
 //! One `DoExchange`, from its first message to its last.
 //!
-//! Three parties work at the same time, coupled by bounded queues: a task that reads messages
-//! ahead, a worker that decodes, runs and encodes one batch after the other, and the connection
-//! that takes the results. A client that does not read stops the worker, a worker that is busy
-//! stops the reader, and the reader stops the client. A client that goes away ends all three: its
+//! Four parties work at the same time, coupled by bounded queues: a task that reads and decodes
+//! ahead, a worker that runs one batch after the other, a task that encodes results, and the
+//! connection that takes them. A client that does not read stops the worker, a worker that is busy
+//! stops the reader, and the reader stops the client. A client that goes away ends all of them: its
 //! running call is interrupted and its sandbox given back.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow_flight::FlightData;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
+use vivarium_runtime::FunctionKind;
 
+use super::aggregate::{AggregateError, Aggregation};
+use super::ends;
 use super::input::{InputDecoder, InputError, InputLimits};
-use super::output::ResultEncoder;
+use super::output::{Answer, Report, ResultEncoder};
 use super::request::{self, Caller, RequestError};
+use super::signature::{self, Phase};
+use super::stream::{self, TableForm};
 use crate::config::Config;
-use crate::functions::{CallRefused, Functions, Sandbox, SandboxError, SessionError};
+use crate::functions::{CallRefused, Functions, SandboxError, Session, SessionError, Version};
+use crate::sql_types::Dialect;
 use crate::status::{Failure, status};
 
-type Results = mpsc::Sender<Result<FlightData, Status>>;
+/// Where messages for the client go.
+pub(super) type Results = mpsc::Sender<Result<FlightData, Status>>;
+
+/// Where answers go that are to be encoded.
+pub(super) type Answers = mpsc::Sender<Answer>;
+
+/// Where decoded input comes from.
+pub(super) type Inputs = mpsc::Receiver<Result<Input, ExchangeError>>;
+
+/// What the client sends, decoded.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Before the first batch.
+    Schema(SchemaRef),
+    Batch(RecordBatch),
+    /// The client has ended its stream.
+    End,
+}
 
 /// What all exchanges have in common.
 #[derive(Clone, Debug)]
@@ -50,7 +76,7 @@ impl ExchangeSettings {
 
 /// Why an exchange ended before its time.
 #[derive(Debug, thiserror::Error)]
-enum ExchangeError {
+pub(super) enum ExchangeError {
     #[error(transparent)]
     Refused(#[from] CallRefused),
     #[error(transparent)]
@@ -61,6 +87,8 @@ enum ExchangeError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Aggregate(#[from] AggregateError),
     #[error("the result cannot be encoded: {0}")]
     Encode(#[from] ArrowError),
     #[error(
@@ -71,6 +99,8 @@ enum ExchangeError {
     Client(Status),
     #[error("the client went away")]
     Gone,
+    #[error("a part of the exchange gave up")]
+    Lost,
 }
 
 impl Failure for ExchangeError {
@@ -81,7 +111,8 @@ impl Failure for ExchangeError {
             Self::Input(error) => error.code(),
             Self::Session(error) => error.code(),
             Self::Sandbox(error) => error.code(),
-            Self::Encode(_) => Code::Internal,
+            Self::Aggregate(error) => error.code(),
+            Self::Encode(_) | Self::Lost => Code::Internal,
             Self::Idle { .. } => Code::DeadlineExceeded,
             Self::Client(status) => status.code(),
             Self::Gone => Code::Cancelled,
@@ -126,93 +157,201 @@ struct Exchange {
     results: Results,
 }
 
-/// What travels to the worker and back with every message.
-struct Codec {
-    decoder: InputDecoder,
-    encoder: ResultEncoder,
-}
-
 impl Exchange {
-    async fn run(self, messages: Streaming<FlightData>) -> Result<(), ExchangeError> {
-        let grant = self
-            .functions
-            .authorize(self.caller.token.as_deref(), self.caller.tenant.as_deref())
-            .map_err(CallRefused::from)?;
+    async fn run(self, mut messages: Streaming<FlightData>) -> Result<(), ExchangeError> {
+        let (token, tenant) = (self.caller.token.as_deref(), self.caller.tenant.as_deref());
+        if self.functions.public().next().is_none() {
+            // Whoever has no token gets no further than this.
+            self.functions.authorize(token, tenant).map_err(CallRefused::from)?;
+        }
+        let first = tokio::time::timeout(self.settings.idle, messages.message());
+        let first = first.await.map_err(|_| self.idle())?.map_err(ExchangeError::Client)?;
+        let mut first = first.ok_or(RequestError::NoDescriptor)?;
+        let target = request::target(first.flight_descriptor.take(), &self.caller)?;
+        let version = self.functions.resolve(token, tenant, &target.function)?;
+        let phase = target.phase(&version)?;
 
-        // The reader is aborted when this future ends or is dropped.
-        let mut reader = JoinSet::new();
-        let (sender, mut messages_read) = mpsc::channel(self.settings.input_queue);
-        reader.spawn(read_ahead(messages, sender));
+        // Both tasks are aborted when this future ends or is dropped.
+        let (mut reader, mut writer) = (JoinSet::new(), JoinSet::new());
+        let (sender, mut inputs) = mpsc::channel(self.settings.input_queue);
+        reader.spawn(ends::read(first, messages, self.decoder(&version, phase), sender));
 
-        let mut first = self.receive(&mut messages_read).await?.ok_or(RequestError::NoDescriptor)?;
-        let handler = request::handler(first.flight_descriptor.take(), &self.caller)?;
-        let version = self.functions.find(&grant, &handler)?;
-
-        let mut codec = Codec {
-            decoder: InputDecoder::new(self.settings.limits, version.spec.parameters.is_empty()),
-            encoder: ResultEncoder::new(&version.spec.result),
+        let aggregation = match version.spec.kind {
+            // Whether its answer names groups is known from the schema only.
+            FunctionKind::Aggregate { .. } => Some(self.aggregation(phase, &mut inputs).await?),
+            _ => None,
         };
-        self.send(codec.encoder.schema()).await?;
+        let grouped = aggregation.as_ref().is_some_and(Aggregation::is_grouped);
+        let mut encoder = ResultEncoder::new(signature::outputs(&version, phase, grouped));
+        ends::send(&self.results, encoder.schema(), self.settings.idle).await?;
+        let (answers, queue) = mpsc::channel(1);
+        writer.spawn(ends::write(queue, encoder, self.results.clone(), self.settings.idle));
 
         let mut session = self.functions.open(&version).await?;
-        let mut next = Some(first);
-        while let Some(message) = next {
-            let (returned, result) = session
-                .run(move |sandbox| {
-                    let result = answer(&mut codec, sandbox, &message);
-                    (codec, result)
-                })
-                .await?;
-            codec = returned;
-            if let Some(result) = result? {
-                self.send(result).await?;
-            }
-            next = self.receive(&mut messages_read).await?;
+        if self.caller.logs {
+            session.keep_logs();
+        }
+        let outcome = match (&version.spec.kind, aggregation) {
+            (_, Some(aggregation)) => self.aggregate(&mut session, aggregation, &mut inputs, &answers).await,
+            (FunctionKind::Table, _) => self.table(&version, &mut session, &mut inputs, &answers).await,
+            (FunctionKind::Map, _) => self.map(&mut session, inputs, &answers).await,
+            _ => self.scalar(&mut session, &mut inputs, &answers).await,
+        };
+        if outcome.is_err() && self.caller.logs {
+            self.last_logs(&mut session, &answers).await;
+        }
+        drop(answers);
+        // What was computed reaches the client before an error does.
+        match writer.join_next().await {
+            Some(Ok(written)) => written?,
+            _ => return Err(ExchangeError::Lost),
+        }
+        outcome
+    }
+
+    fn decoder(&self, version: &Version, phase: Phase) -> InputDecoder {
+        let spec = &version.spec;
+        let takes_rows = !matches!(spec.kind, FunctionKind::Aggregate { .. } | FunctionKind::Map);
+        let convert = matches!(version.dialect, Dialect::DatabendUdf | Dialect::ArrowUdf);
+        InputDecoder::new(
+            self.settings.limits,
+            takes_rows && spec.parameters.is_empty(),
+            convert.then(|| signature::inputs(spec, phase)),
+        )
+    }
+
+    /// One answer for each batch.
+    async fn scalar(
+        &self,
+        session: &mut Session,
+        inputs: &mut Inputs,
+        answers: &Answers,
+    ) -> Result<(), ExchangeError> {
+        while let Some(batch) = self.batch(inputs).await? {
+            let answer = session.run(move |sandbox| {
+                let column = sandbox.invoke(&batch)?;
+                let report = Report::default().usage(sandbox.usage()).logs(sandbox.take_logs());
+                Ok::<_, SandboxError>(Answer { columns: Some(vec![column]), report })
+            });
+            answers.send(answer.await??).await.map_err(|_| ExchangeError::Gone)?;
         }
         Ok(())
     }
 
-    async fn receive(
+    /// Any number of answers for each batch, and one without rows that says which was the last.
+    async fn table(
         &self,
-        messages: &mut mpsc::Receiver<Result<FlightData, Status>>,
-    ) -> Result<Option<FlightData>, ExchangeError> {
-        match tokio::time::timeout(self.settings.idle, messages.recv()).await {
-            Ok(message) => message.transpose().map_err(ExchangeError::Client),
+        version: &Version,
+        session: &mut Session,
+        inputs: &mut Inputs,
+        answers: &Answers,
+    ) -> Result<(), ExchangeError> {
+        let foreign = matches!(version.dialect, Dialect::DatabendUdf | Dialect::ArrowUdf);
+        let form = match version.dialect {
+            Dialect::DatabendUdf => TableForm::Columns,
+            _ => TableForm::RowAndValue,
+        };
+        let mut number = 0;
+        while let Some(batch) = self.batch(inputs).await? {
+            let sender = answers.clone();
+            let report = session.run(move |sandbox| {
+                stream::expand(sandbox, &batch, number, form, &sender)?;
+                let report = Report::default().usage(sandbox.usage()).logs(sandbox.take_logs());
+                Ok::<_, ExchangeError>(report.input(number, true))
+            });
+            let report = report.await??;
+            // Callers of other projects' servers do not know such an answer.
+            if !foreign || self.caller.logs {
+                let answer = Answer { columns: None, report };
+                answers.send(answer).await.map_err(|_| ExchangeError::Gone)?;
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// Answers as they come, from one call of the function.
+    async fn map(
+        &self,
+        session: &mut Session,
+        inputs: Inputs,
+        answers: &Answers,
+    ) -> Result<(), ExchangeError> {
+        let (sender, network, idle) = (answers.clone(), Handle::current(), self.settings.idle);
+        let report = session.run(move |sandbox| {
+            stream::map(sandbox, inputs, &sender, &network, idle)?;
+            let report = Report::default().usage(sandbox.usage()).logs(sandbox.take_logs());
+            Ok::<_, ExchangeError>(report)
+        });
+        let report = report.await??;
+        if self.caller.logs {
+            let answer = Answer { columns: None, report };
+            answers.send(answer).await.map_err(|_| ExchangeError::Gone)?;
+        }
+        Ok(())
+    }
+
+    async fn aggregation(&self, phase: Phase, inputs: &mut Inputs) -> Result<Aggregation, ExchangeError> {
+        Ok(match self.input(inputs).await? {
+            Input::Schema(schema) => Aggregation::new(phase, Some(&schema)),
+            _ => Aggregation::new(phase, None),
+        })
+    }
+
+    /// One answer for the whole stream.
+    async fn aggregate(
+        &self,
+        session: &mut Session,
+        mut aggregation: Aggregation,
+        inputs: &mut Inputs,
+        answers: &Answers,
+    ) -> Result<(), ExchangeError> {
+        while let Some(batch) = self.batch(inputs).await? {
+            let fold = session.run(move |sandbox| {
+                let folded = aggregation.fold(sandbox, &batch);
+                (aggregation, folded)
+            });
+            let folded;
+            (aggregation, folded) = fold.await?;
+            folded?;
+        }
+        let answer = session.run(move |sandbox| {
+            let columns = Some(aggregation.end(sandbox)?);
+            let report = Report::default().usage(sandbox.usage()).logs(sandbox.take_logs());
+            Ok::<_, ExchangeError>(Answer { columns, report })
+        });
+        answers.send(answer.await??).await.map_err(|_| ExchangeError::Gone)
+    }
+
+    /// What a failed call wrote, for a caller who asked for it.
+    async fn last_logs(&self, session: &mut Session, answers: &Answers) {
+        let logs = session.run(|sandbox| sandbox.take_logs()).await;
+        if let Ok(Some(logs)) = logs {
+            let answer = Answer { columns: None, report: Report::default().logs(Some(logs)) };
+            // Fails when the client is gone.
+            let _ = answers.send(answer).await;
+        }
+    }
+
+    async fn input(&self, inputs: &mut Inputs) -> Result<Input, ExchangeError> {
+        match tokio::time::timeout(self.settings.idle, inputs.recv()).await {
+            Ok(input) => input.ok_or(ExchangeError::Lost)?,
             Err(_) => Err(self.idle()),
         }
     }
 
-    async fn send(&self, message: FlightData) -> Result<(), ExchangeError> {
-        match tokio::time::timeout(self.settings.idle, self.results.send(Ok(message))).await {
-            Ok(sent) => sent.map_err(|_| ExchangeError::Gone),
-            Err(_) => Err(self.idle()),
+    /// The next batch, until the stream has ended.
+    async fn batch(&self, inputs: &mut Inputs) -> Result<Option<RecordBatch>, ExchangeError> {
+        loop {
+            match self.input(inputs).await? {
+                Input::Batch(batch) => return Ok(Some(batch)),
+                Input::End => return Ok(None),
+                Input::Schema(_) => {}
+            }
         }
     }
 
     fn idle(&self) -> ExchangeError {
         ExchangeError::Idle { limit_s: self.settings.idle.as_secs() }
     }
-}
-
-/// Reads messages until the client ends the stream, an error comes, or nobody wants them any more.
-async fn read_ahead(mut messages: Streaming<FlightData>, sender: mpsc::Sender<Result<FlightData, Status>>) {
-    while let Some(message) = messages.message().await.transpose() {
-        let last = message.is_err();
-        if sender.send(message).await.is_err() || last {
-            return;
-        }
-    }
-}
-
-/// On a worker: decodes a message, runs the function if it holds a batch, and encodes the result.
-fn answer(
-    codec: &mut Codec,
-    sandbox: &mut Sandbox,
-    message: &FlightData,
-) -> Result<Option<FlightData>, ExchangeError> {
-    let Some(batch) = codec.decoder.decode(message)? else {
-        return Ok(None);
-    };
-    let column = sandbox.invoke(&batch)?;
-    Ok(Some(codec.encoder.batch(column, sandbox.usage())?))
 }

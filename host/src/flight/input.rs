@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{read_dictionary, read_record_batch};
 use arrow::ipc::{self, MessageHeader};
 use arrow_flight::FlightData;
 use tonic::Code;
 
+use crate::conform::{ConformError, conform};
 use crate::status::Failure;
 
 /// Longest metadata of one message, in bytes: schemas and the layout of batches, never data.
@@ -47,6 +48,8 @@ pub(super) enum InputError {
     Metadata { limit: usize, requested: usize },
     #[error("a batch has {requested} rows; limit server.max_batch_rows is {limit}")]
     Rows { limit: usize, requested: i64 },
+    #[error(transparent)]
+    Convert(#[from] ConformError),
     #[error("the dictionaries are {requested} bytes; limit server.max_dictionary_bytes is {limit}")]
     Dictionaries { limit: usize, requested: usize },
 }
@@ -67,14 +70,28 @@ pub(super) struct InputDecoder {
     /// Without parameters there is nothing to read from columns: some versions of Databend send one
     /// for the sake of the number of rows.
     without_parameters: bool,
+    /// Parameters that batches are converted to, where their dialect does that.
+    convert: Option<Vec<Field>>,
     schema: Option<SchemaRef>,
     dictionaries: HashMap<i64, ArrayRef>,
     dictionary_bytes: usize,
 }
 
 impl InputDecoder {
-    pub(super) fn new(limits: InputLimits, without_parameters: bool) -> Self {
-        Self { limits, without_parameters, schema: None, dictionaries: HashMap::new(), dictionary_bytes: 0 }
+    pub(super) fn new(limits: InputLimits, without_parameters: bool, convert: Option<Vec<Field>>) -> Self {
+        Self {
+            limits,
+            without_parameters,
+            convert,
+            schema: None,
+            dictionaries: HashMap::new(),
+            dictionary_bytes: 0,
+        }
+    }
+
+    /// The schema, once it has come.
+    pub(super) fn schema(&self) -> Option<SchemaRef> {
+        self.schema.clone()
     }
 
     /// The batch in a message, if it holds one: schemas, dictionaries and bare descriptors do not.
@@ -158,8 +175,12 @@ impl InputDecoder {
             .map_err(not_arrow);
         }
         let body = Buffer::from(data.data_body.clone());
-        read_record_batch(&body, batch, schema, &self.dictionaries, None, &message.version())
-            .map_err(|error: ArrowError| not_arrow(error))
+        let batch = read_record_batch(&body, batch, schema, &self.dictionaries, None, &message.version())
+            .map_err(|error: ArrowError| not_arrow(error))?;
+        match &self.convert {
+            Some(parameters) => Ok(conform(batch, parameters)?),
+            None => Ok(batch),
+        }
     }
 
     /// Checks what the metadata of a batch says about its body.
@@ -195,14 +216,14 @@ fn not_arrow(reason: impl std::fmt::Display) -> InputError {
 mod tests {
     use super::*;
     use arrow::array::{DictionaryArray, Int32Array, StringArray};
-    use arrow::datatypes::{DataType, Field, Int32Type};
+    use arrow::datatypes::{DataType, Int32Type};
     use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
     use arrow_flight::SchemaAsIpc;
 
     const LIMITS: InputLimits = InputLimits { batch_rows: 1000, dictionary_bytes: 4096 };
 
     fn decoder() -> InputDecoder {
-        InputDecoder::new(LIMITS, false)
+        InputDecoder::new(LIMITS, false, None)
     }
 
     fn batch(rows: i32) -> RecordBatch {
@@ -272,7 +293,7 @@ mod tests {
 
     #[test]
     fn without_parameters_only_rows_count() {
-        let mut decoder = InputDecoder::new(LIMITS, true);
+        let mut decoder = InputDecoder::new(LIMITS, true, None);
         let batches = decode_all(&mut decoder, &messages(&batch(5))).unwrap();
         assert_eq!((batches[0].num_rows(), batches[0].num_columns()), (5, 0));
     }

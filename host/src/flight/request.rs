@@ -4,9 +4,15 @@ use arrow_flight::FlightDescriptor;
 use arrow_flight::flight_descriptor::DescriptorType;
 use tonic::Code;
 use tonic::metadata::MetadataMap;
+use vivarium_runtime::FunctionKind;
 
+use super::signature::Phase;
 use crate::config::HeaderConfig;
+use crate::functions::Version;
 use crate::status::Failure;
+
+/// A request with this header, set to `1`, is answered with what the function writes.
+const LOGS_HEADER: &str = "x-vivarium-logs";
 
 /// What a request's headers say.
 #[derive(Clone, Debug)]
@@ -15,6 +21,8 @@ pub(super) struct Caller {
     pub(super) tenant: Option<String>,
     pub(super) handler: Option<String>,
     pub(super) query: Option<String>,
+    /// Whether the caller wants to read what the function writes.
+    pub(super) logs: bool,
     /// Name of the header that `handler` comes from.
     handler_header: String,
 }
@@ -24,8 +32,14 @@ pub(super) struct Caller {
 pub(super) enum RequestError {
     #[error("the first message has no descriptor; it must name the function by the path [handler]")]
     NoDescriptor,
-    #[error("the descriptor must be a path of one element, the handler; it is {found}")]
+    #[error(
+        "the descriptor must be a path of one element, the handler, or two for an aggregate function; it is {found}"
+    )]
     Descriptor { found: String },
+    #[error("the descriptor's second element must be accumulate, merge or finish; it is `{found}`")]
+    Phase { found: String },
+    #[error("the descriptor has a second element, `{phase}`, but `{function}` is no aggregate function")]
+    NoAggregate { function: String, phase: String },
     #[error("the descriptor names `{descriptor}`, the header `{name}` names `{header}`")]
     Contradiction { descriptor: String, name: String, header: String },
 }
@@ -48,29 +62,57 @@ impl Caller {
             tenant: text(&names.tenant),
             handler: text(&names.handler),
             query: text(&names.query),
+            logs: text(LOGS_HEADER).is_some_and(|value| value.trim() == "1"),
             handler_header: names.handler.clone(),
         }
     }
 }
 
+/// What a descriptor names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) function: String,
+    phase: Option<String>,
+}
+
+impl Target {
+    /// The phase that is asked of a function.
+    pub(super) fn phase(&self, version: &Version) -> Result<Phase, RequestError> {
+        let Some(phase) = &self.phase else {
+            return Ok(Phase::Whole);
+        };
+        if !matches!(version.spec.kind, FunctionKind::Aggregate { .. }) {
+            let function = self.function.clone();
+            return Err(RequestError::NoAggregate { function, phase: excerpt(phase) });
+        }
+        Phase::parse(phase).ok_or_else(|| RequestError::Phase { found: excerpt(phase) })
+    }
+}
+
 /// The function that a descriptor names; a header that names one too must agree.
-pub(super) fn handler(descriptor: Option<FlightDescriptor>, caller: &Caller) -> Result<String, RequestError> {
+pub(super) fn target(descriptor: Option<FlightDescriptor>, caller: &Caller) -> Result<Target, RequestError> {
     let descriptor = descriptor.ok_or(RequestError::NoDescriptor)?;
     if descriptor.r#type() != DescriptorType::Path {
         return Err(RequestError::Descriptor { found: "not a path".to_owned() });
     }
     let elements = descriptor.path.len();
-    let Ok([named]) = <[String; 1]>::try_from(descriptor.path) else {
+    let mut path = descriptor.path.into_iter();
+    let (Some(function), phase, None) = (path.next(), path.next(), path.next()) else {
         return Err(RequestError::Descriptor { found: format!("a path of {elements} elements") });
     };
     match &caller.handler {
-        Some(header) if *header != named => Err(RequestError::Contradiction {
-            descriptor: named,
+        Some(header) if *header != function => Err(RequestError::Contradiction {
+            descriptor: function,
             name: caller.handler_header.clone(),
             header: header.clone(),
         }),
-        _ => Ok(named),
+        _ => Ok(Target { function, phase }),
     }
+}
+
+/// The beginning of a text from outside, for an error.
+fn excerpt(text: &str) -> String {
+    text.chars().take(60).collect()
 }
 
 #[cfg(test)]
@@ -94,26 +136,32 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_is_a_path_of_one_element() {
+    fn a_descriptor_is_a_path_of_one_or_two_elements() {
         let nobody = caller(&[]);
         let path = |elements: &[&str]| {
             Some(FlightDescriptor::new_path(elements.iter().map(|e| (*e).into()).collect()))
         };
-        assert_eq!(handler(path(&["gcd"]), &nobody), Ok("gcd".to_owned()));
-        assert_eq!(handler(None, &nobody), Err(RequestError::NoDescriptor));
-        for wrong in [path(&[]), path(&["a", "b"]), Some(FlightDescriptor::new_cmd("gcd"))] {
-            assert!(matches!(handler(wrong, &nobody), Err(RequestError::Descriptor { .. })));
+        let named =
+            |phase: Option<&str>| Ok(Target { function: "gcd".to_owned(), phase: phase.map(str::to_owned) });
+        assert_eq!(target(path(&["gcd"]), &nobody), named(None));
+        assert_eq!(target(path(&["gcd", "merge"]), &nobody), named(Some("merge")));
+        assert_eq!(target(None, &nobody), Err(RequestError::NoDescriptor));
+        for wrong in [path(&[]), path(&["a", "b", "c"]), Some(FlightDescriptor::new_cmd("gcd"))] {
+            assert!(matches!(target(wrong, &nobody), Err(RequestError::Descriptor { .. })));
         }
+    }
+
+    #[test]
+    fn logs_are_asked_for_by_a_header() {
+        assert!(caller(&[("x-vivarium-logs", "1")]).logs);
+        assert!(!caller(&[("x-vivarium-logs", "0")]).logs && !caller(&[]).logs);
     }
 
     #[test]
     fn a_header_must_not_contradict_the_descriptor() {
         let path = || Some(FlightDescriptor::new_path(vec!["gcd".to_owned()]));
         let name = "x-databend-function-handler";
-        assert!(handler(path(), &caller(&[(name, "gcd")])).is_ok());
-        assert!(matches!(
-            handler(path(), &caller(&[(name, "lcm")])),
-            Err(RequestError::Contradiction { .. })
-        ));
+        assert!(target(path(), &caller(&[(name, "gcd")])).is_ok());
+        assert!(matches!(target(path(), &caller(&[(name, "lcm")])), Err(RequestError::Contradiction { .. })));
     }
 }

@@ -87,6 +87,11 @@ impl Images {
         self.builders.submit(&version.id.tenant, move || shared.bring(claim))
     }
 
+    /// Counts an image that came with its version among those in memory.
+    pub(super) fn add(&self, version: &Arc<Version>) {
+        self.shared.make_room(version);
+    }
+
     /// Forgets a failure that another try may not meet again.
     pub(super) fn retry(&self, version: &Version) {
         version.image.send_if_modified(|state| {
@@ -143,8 +148,12 @@ impl Shared {
         }
     }
 
-    /// The image from disk, if it is there and still fits this engine.
+    /// The image from disk, if it is there and still fits this engine. Images of public functions
+    /// are built at each start, from their files, and never kept.
     fn load(&self, version: &Version) -> Option<Image> {
+        if version.is_public() {
+            return None;
+        }
         let bytes = match self.store.image(&version.id) {
             Ok(bytes) => bytes?,
             Err(error) => {
@@ -152,7 +161,7 @@ impl Shared {
                 return None;
             }
         };
-        match self.engine.load_image(&version.spec, &bytes) {
+        match self.engine.load_image(&version.guest_spec(), &bytes) {
             Ok(image) => Some(image),
             Err(error) => {
                 tracing::info!(
@@ -167,7 +176,7 @@ impl Shared {
     }
 
     fn build(&self, version: &Version) -> Result<Image, BuildError> {
-        let image = self.engine.build_image(&version.spec, &self.limits)?;
+        let image = self.engine.build_image(&version.guest_spec(), &self.limits)?;
         tracing::info!(
             tenant = version.id.tenant,
             function = version.name(),
@@ -178,6 +187,9 @@ impl Shared {
             "image built"
         );
         super::session::log_output(version, image.build_logs());
+        if version.is_public() {
+            return Ok(image);
+        }
         if let Err(error) = self.store.put_image(&version.id, &image.to_bytes()) {
             tracing::warn!(error = %error, "an image cannot be kept; it will be built again after a restart");
         }

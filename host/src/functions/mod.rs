@@ -18,6 +18,7 @@ mod registry;
 mod session;
 mod store;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -35,6 +36,7 @@ use self::images::Images;
 use self::registry::{Quota, Registry};
 use self::store::Store;
 use crate::config::Config;
+use crate::sql_types::Dialect;
 use crate::token::{Grant, MAX_FUNCTION_BYTES, MAX_TENANT_BYTES, TokenError, Tokens};
 use crate::workers::WorkerPool;
 
@@ -42,6 +44,8 @@ use crate::workers::WorkerPool;
 pub struct Functions {
     tokens: Tokens,
     registry: Registry,
+    /// Functions that anybody may call, by name.
+    public: BTreeMap<String, Arc<Version>>,
     store: Arc<Store>,
     images: Images,
     admission: Admission,
@@ -83,6 +87,7 @@ impl Functions {
         Ok(Self {
             tokens: Tokens::new(&signing, &older, &config.tokens.audience, lifetime),
             registry,
+            public: BTreeMap::new(),
             images: Images::start(config, engine, Arc::clone(&store))?,
             store,
             admission: Admission::new(config),
@@ -93,6 +98,42 @@ impl Functions {
             image_wait: Duration::from_secs(config.server.image_wait_s),
             token_header: config.headers.token.clone(),
         })
+    }
+
+    /// Makes a function callable for anybody, without a token, under its own name. The image is that
+    /// of [`sql_types::guest_spec`](crate::sql_types::guest_spec) of the definition.
+    pub fn publish(&mut self, spec: FunctionSpec, dialect: Dialect, image: Image) {
+        let version = Version::public(spec, dialect, image);
+        self.images.add(&version);
+        self.public.insert(version.name().to_owned(), version);
+    }
+
+    /// The functions that anybody may call, by name.
+    pub fn public(&self) -> impl Iterator<Item = &Arc<Version>> {
+        self.public.values()
+    }
+
+    /// The version that a call is for. A call with a token of this server is for the version that
+    /// the token permits; any other call can be for a public function only.
+    ///
+    /// # Errors
+    /// [`CallRefused`].
+    pub fn resolve(
+        &self,
+        token: Option<&str>,
+        tenant: Option<&str>,
+        function: &str,
+    ) -> Result<Arc<Version>, CallRefused> {
+        if !token.is_some_and(Tokens::is_ours) {
+            if let Some(version) = self.public.get(function) {
+                return Ok(Arc::clone(version));
+            }
+            if token.is_none() && !self.public.is_empty() {
+                return Err(CallRefused::Unknown { function: function.to_owned() });
+            }
+        }
+        let grant = self.authorize(token, tenant)?;
+        self.find(&grant, function)
     }
 
     /// Makes a function callable for `tenant` and returns a token for it. The image is built in the

@@ -7,11 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
-use vivarium_runtime::FunctionSpec;
+use vivarium_runtime::{FunctionSpec, Image};
 
 use super::error::{CallRefused, ProvisionError};
 use super::images::ImageState;
+use crate::sql_types::{self, Dialect};
 use crate::token::{Grant, VersionPrefix};
+
+/// The tenant of functions that anybody may call. No other tenant can have this name.
+pub(super) const PUBLIC: &str = "";
 
 /// Identity of one version: whose it is, and the digest of its definition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,8 +46,10 @@ impl VersionId {
 pub struct Version {
     /// Its identity.
     pub id: VersionId,
-    /// Its definition.
+    /// Its definition, with its types as its dialect names them.
     pub spec: FunctionSpec,
+    /// Whose words the definition was written in: what callers send and expect depends on it.
+    pub dialect: Dialect,
     /// Where its image is on its way to memory.
     pub(super) image: watch::Sender<ImageState>,
     /// Seconds since the Unix epoch.
@@ -54,10 +60,28 @@ pub struct Version {
 
 impl Version {
     fn new(id: VersionId, spec: FunctionSpec, now: u64) -> Arc<Self> {
+        Self::with_image(id, spec, Dialect::Databend, ImageState::Absent, now)
+    }
+
+    /// A version that anybody may call, with its image.
+    pub(super) fn public(spec: FunctionSpec, dialect: Dialect, image: Image) -> Arc<Self> {
+        let id = VersionId { tenant: PUBLIC.to_owned(), digest: spec.digest() };
+        let now = unix_seconds(SystemTime::now());
+        Self::with_image(id, spec, dialect, ImageState::Ready(image), now)
+    }
+
+    fn with_image(
+        id: VersionId,
+        spec: FunctionSpec,
+        dialect: Dialect,
+        image: ImageState,
+        now: u64,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             spec,
-            image: watch::Sender::new(ImageState::Absent),
+            dialect,
+            image: watch::Sender::new(image),
             last_used: AtomicU64::new(now),
             last_provisioned: AtomicU64::new(now),
         })
@@ -66,6 +90,16 @@ impl Version {
     /// The function's name.
     pub fn name(&self) -> &str {
         &self.spec.name
+    }
+
+    /// Whether anybody may call it.
+    pub fn is_public(&self) -> bool {
+        self.id.tenant == PUBLIC
+    }
+
+    /// The definition as the sandbox gets it: the same types under the names that it knows.
+    pub(super) fn guest_spec(&self) -> FunctionSpec {
+        sql_types::guest_spec(&self.spec)
     }
 
     /// When it was last provisioned or called, in seconds since the Unix epoch.

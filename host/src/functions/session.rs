@@ -10,7 +10,7 @@ use vivarium_runtime::{CallError, Canceller, Capabilities, Image, Instance, Limi
 use super::admission::Permit;
 use super::error::{SandboxError, SessionError};
 use super::registry::Version;
-use crate::workers::{WorkerError, WorkerPool};
+use crate::workers::{Place, WorkerError, WorkerPool};
 
 /// A session. Its work runs on the workers, one piece after the other. Dropping it, at any time,
 /// interrupts what runs and gives the sandbox and its place back.
@@ -34,6 +34,9 @@ pub struct Sandbox {
     cancelled: Cancelled,
     /// Bytes of the guest's output that may still go to the log.
     log_budget: usize,
+    /// What the guest wrote since the caller asked last, if the caller asks.
+    logs: Option<Logs>,
+    place: Place,
     /// Given back after the instance.
     _permit: Permit,
 }
@@ -66,9 +69,18 @@ impl Session {
             capabilities,
             instance: None,
             cancelled: cancelled.clone(),
+            logs: None,
+            place: workers.place(&version.id.tenant),
             _permit: permit,
         };
         Self { version, workers, sandbox: Some(Box::new(sandbox)), cancelled }
+    }
+
+    /// Keeps what the guest writes for [`Sandbox::take_logs`], bounded by `limits.log_bytes`.
+    pub fn keep_logs(&mut self) {
+        if let Some(sandbox) = &mut self.sandbox {
+            sandbox.logs = Some(Logs::default());
+        }
     }
 
     /// Runs a piece of work with the sandbox on a worker, in turn with the work of other tenants.
@@ -104,9 +116,20 @@ impl Sandbox {
     /// Runs the function over one batch. Must be called on a worker, as [`Session::run`] does.
     ///
     /// # Errors
+    /// See [`Sandbox::call`].
+    pub fn invoke(&mut self, batch: &RecordBatch) -> Result<ArrayRef, SandboxError> {
+        self.call(|instance| instance.invoke(batch))
+    }
+
+    /// Calls the function in any way. Must be called on a worker, as [`Session::run`] does.
+    ///
+    /// # Errors
     /// [`SandboxError`]. A Python exception leaves the sandbox usable; after anything worse every
     /// further call fails.
-    pub fn invoke(&mut self, batch: &RecordBatch) -> Result<ArrayRef, SandboxError> {
+    pub fn call<T>(
+        &mut self,
+        work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
+    ) -> Result<T, SandboxError> {
         if self.cancelled.is_cancelled() {
             return Err(CallError::Cancelled.into());
         }
@@ -118,10 +141,27 @@ impl Sandbox {
                 empty.insert(instance)
             }
         };
-        let result = instance.invoke(batch);
+        let result = work(instance);
         let logs = instance.take_logs();
         self.log(logs);
         Ok(result?)
+    }
+
+    /// How a call waits for its client without keeping a worker from others.
+    pub fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    /// What the guest wrote since the last time, if [`Session::keep_logs`] was called and it wrote
+    /// anything.
+    pub fn take_logs(&mut self) -> Option<Logs> {
+        let logs = std::mem::take(self.logs.as_mut()?);
+        (logs != Logs::default()).then_some(logs)
+    }
+
+    /// Limits of the sandbox.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// What the sandbox has used so far.
@@ -130,6 +170,17 @@ impl Sandbox {
     }
 
     fn log(&mut self, mut logs: Logs) {
+        if let Some(kept) = &mut self.logs {
+            let limit = usize::try_from(self.limits.log_bytes).unwrap_or(usize::MAX);
+            kept.dropped_bytes += logs.dropped_bytes;
+            for (kept_stream, stream) in [(&mut kept.stdout, &logs.stdout), (&mut kept.stderr, &logs.stderr)]
+            {
+                kept_stream.extend_from_slice(stream);
+                let surplus = kept_stream.len().saturating_sub(limit);
+                kept_stream.drain(..surplus);
+                kept.dropped_bytes += surplus as u64;
+            }
+        }
         for stream in [&mut logs.stdout, &mut logs.stderr] {
             let kept = stream.len().min(self.log_budget);
             logs.dropped_bytes += (stream.len() - kept) as u64;

@@ -16,7 +16,9 @@ use super::input::{Input, InputError};
 use super::ordered::{self, OrderedError, Workers};
 use super::output::OutputError;
 use super::pieces::{Cut, Piece, Pieces};
-use super::signature::Signature;
+use super::sequential;
+use super::signature::{Rows, Signature};
+use crate::conform::{ConformError as ColumnError, conform};
 
 /// What is to be run.
 #[derive(Clone, Copy)]
@@ -97,6 +99,9 @@ pub enum JobError {
     /// The function failed.
     #[error(transparent)]
     Call(#[from] Box<Failure>),
+    /// A column does not fit the declared type of its parameter.
+    #[error(transparent)]
+    Convert(#[from] ColumnError),
     /// The result could not be put beside the file's columns.
     #[error("the result column does not fit the batch")]
     Assemble(#[source] ArrowError),
@@ -105,10 +110,13 @@ pub enum JobError {
     Thread(#[source] std::io::Error),
 }
 
-/// The schema of what [`run`] hands on: the file's columns, then the result.
+/// The schema of what [`run`] hands on: the file's columns, then the result; or the result alone.
 pub fn result_schema(input: &Schema, signature: &Signature) -> SchemaRef {
-    let mut fields = input.fields().to_vec();
-    fields.push(Arc::new(signature.result.clone()));
+    let mut fields = match signature.rows {
+        Rows::Each | Rows::Many => input.fields().to_vec(),
+        Rows::One | Rows::Columns => Vec::new(),
+    };
+    fields.extend(signature.result_columns().iter().cloned());
     Arc::new(Schema::new_with_metadata(fields, input.metadata().clone()))
 }
 
@@ -125,18 +133,15 @@ pub fn run(
     input: Input,
     mut consume: impl FnMut(Batch) -> Result<(), OutputError>,
 ) -> Result<Totals, JobError> {
+    if job.signature.rows != Rows::Each {
+        return sequential::run(job, input, consume);
+    }
     let schema = result_schema(input.schema(), job.signature);
     let meter = Meter::default();
     let cancellers: Mutex<Vec<Canceller>> = Mutex::default();
     let mut rows = 0;
     let workers = Workers { count: job.workers, stack_bytes: WORKER_STACK_BYTES };
-    let cut = Cut {
-        columns: job.signature.columns.clone(),
-        max_bytes: job.limits.input_bytes / 2,
-        piece_rows: job.batch_rows,
-        max_rows: job.max_rows,
-    };
-    let pieces = Pieces::new(input, cut);
+    let pieces = pieces(job, input);
     let outcome = ordered::for_each(
         workers,
         pieces.map(|piece| piece.map_err(JobError::from)),
@@ -161,6 +166,23 @@ pub fn run(
         Err(OrderedError::Work(error)) => Err(error),
         Err(OrderedError::Thread(error)) => Err(JobError::Thread(error)),
     }
+}
+
+/// What of the file goes through one call each.
+pub(super) fn pieces(job: Job<'_>, input: Input) -> Pieces<Input> {
+    let cut = Cut {
+        columns: job.signature.columns.clone(),
+        max_bytes: job.limits.input_bytes / 2,
+        piece_rows: job.batch_rows,
+        max_rows: job.max_rows,
+    };
+    Pieces::new(input, cut)
+}
+
+/// The columns of a piece that are passed to the function.
+pub(super) fn arguments(job: Job<'_>, piece: &Piece) -> Result<RecordBatch, JobError> {
+    let arguments = piece.rows.project(&job.signature.columns).map_err(JobError::Assemble)?;
+    Ok(conform(arguments, &job.signature.parameters)?)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -188,7 +210,7 @@ fn call(
     schema: &SchemaRef,
     meter: &Meter,
 ) -> Result<Batch, JobError> {
-    let arguments = piece.rows.project(&job.signature.columns).map_err(JobError::Assemble)?;
+    let arguments = arguments(job, &piece)?;
     let before = instance.usage();
     let outcome = instance.invoke(&arguments);
     meter.add(before, instance.usage());
@@ -201,7 +223,13 @@ fn call(
     Ok(Batch { rows, logs })
 }
 
-fn failure(job: Job<'_>, piece: &Piece, arguments: &RecordBatch, logs: Logs, source: CallError) -> Failure {
+pub(super) fn failure(
+    job: Job<'_>,
+    piece: &Piece,
+    arguments: &RecordBatch,
+    logs: Logs,
+    source: CallError,
+) -> Failure {
     let row = match &source {
         CallError::Function(error) => error.row.and_then(|row| usize::try_from(row).ok()),
         _ => None,

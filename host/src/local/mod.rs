@@ -13,6 +13,7 @@ mod job;
 mod ordered;
 mod output;
 mod pieces;
+mod sequential;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ pub use format::{Format, UnknownFormat};
 pub use input::{DEFAULT_INFER_ROWS, Input, InputError};
 pub use job::{Batch, Failure, Job, JobError, Totals, result_schema, run};
 pub use output::{Output, OutputError};
-pub use signature::{Signature, SignatureError, bind, choose};
+pub use signature::{Rows, Signature, SignatureError, bind, bind_declared, choose};
 
 /// Where the command line keeps the compiled sandbox between runs: `vivarium` in the user's cache
 /// directory, if there is one.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 use thiserror::Error;
+use vivarium_runtime::{FunctionKind, FunctionSpec};
 
 use super::annotation;
 use super::describe::{Function, Parameter, ParameterKind};
@@ -18,6 +19,22 @@ pub struct Signature {
     pub parameters: Vec<Field>,
     /// The result column.
     pub result: Field,
+    /// What becomes of the file's rows.
+    pub rows: Rows,
+}
+
+/// What becomes of the rows of the file that a function runs over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rows {
+    /// Each row gets one result beside its columns.
+    #[default]
+    Each,
+    /// Each row is there as often as it has results, each beside its columns.
+    Many,
+    /// The result is one row.
+    One,
+    /// The results stand alone, each of several columns.
+    Columns,
 }
 
 /// Why a function cannot be run over a file.
@@ -209,11 +226,7 @@ pub fn bind(
                 parameters.push(Field::new(&parameter.name, field.data_type().clone(), field.is_nullable()));
             }
             None if parameter.optional && asked_for.is_none() => left_out = Some(parameter),
-            None => {
-                let columns: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
-                let suggestion = closest(wanted, &columns);
-                return Err(SignatureError::NoColumn { parameter: wanted.clone(), columns, suggestion });
-            }
+            None => return Err(no_column(schema, wanted)),
         }
     }
     let (data_type, nullable) = match result {
@@ -224,7 +237,74 @@ pub fn bind(
     if schema.index_of(column).is_ok() {
         return Err(SignatureError::ResultColumn { column: column.to_owned() });
     }
-    Ok(Signature { columns: indexes, parameters, result: Field::new(column, data_type, nullable) })
+    let result = Field::new(column, data_type, nullable);
+    Ok(Signature { columns: indexes, parameters, result, rows: Rows::Each })
+}
+
+/// Matches the parameters of a declared function to the columns of `schema` as [`bind`] does. Types
+/// are the declared ones; a map function that leaves its columns open gets all of them.
+///
+/// # Errors
+/// Says which parameter has no column, and what the file has.
+pub fn bind_declared(
+    spec: &FunctionSpec,
+    schema: &Schema,
+    columns: &BTreeMap<String, String>,
+    column: Option<&str>,
+) -> Result<Signature, SignatureError> {
+    let names: Vec<String> = spec.parameters.iter().map(|field| field.name().clone()).collect();
+    if let Some(unknown) = columns.keys().find(|name| !names.contains(name)) {
+        return Err(SignatureError::UnknownParameter {
+            handler: spec.name.clone(),
+            parameter: unknown.clone(),
+            parameters: names,
+        });
+    }
+    let (mut indexes, mut parameters) = (Vec::new(), Vec::new());
+    if spec.kind == FunctionKind::Map && names.is_empty() {
+        indexes.extend(0..schema.fields().len());
+        parameters.extend(schema.fields().iter().map(|field| field.as_ref().clone()));
+    }
+    for field in &spec.parameters {
+        let wanted = columns.get(field.name()).unwrap_or(field.name());
+        let index = find_column(schema, wanted)?.ok_or_else(|| no_column(schema, wanted))?;
+        indexes.push(index);
+        parameters.push(sql_types::guest_field(field));
+    }
+    let rows = match spec.kind {
+        FunctionKind::Scalar | FunctionKind::Vectorized => Rows::Each,
+        FunctionKind::Table => Rows::Many,
+        FunctionKind::Aggregate { .. } => Rows::One,
+        FunctionKind::Map => Rows::Columns,
+    };
+    let column = column.unwrap_or(&spec.name);
+    let result = sql_types::guest_field(&spec.result).with_name(column);
+    let taken = |name: &str| schema.index_of(name).is_ok();
+    let signature = Signature { columns: indexes, parameters, result, rows };
+    if matches!(rows, Rows::Each | Rows::Many)
+        && let Some(field) = signature.result_columns().iter().find(|field| taken(field.name()))
+    {
+        return Err(SignatureError::ResultColumn { column: field.name().clone() });
+    }
+    Ok(signature)
+}
+
+impl Signature {
+    /// The columns that the function gives: of several results in one row, each is one.
+    pub fn result_columns(&self) -> Fields {
+        match (self.rows, self.result.data_type()) {
+            (Rows::Many | Rows::Columns, DataType::Struct(fields)) if !self.result.is_nullable() => {
+                fields.clone()
+            }
+            _ => vec![self.result.clone()].into(),
+        }
+    }
+}
+
+fn no_column(schema: &Schema, wanted: &str) -> SignatureError {
+    let columns: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+    let suggestion = closest(wanted, &columns);
+    SignatureError::NoColumn { parameter: wanted.to_owned(), columns, suggestion }
 }
 
 fn find_column(schema: &Schema, name: &str) -> Result<Option<usize>, SignatureError> {
@@ -261,7 +341,7 @@ fn check_annotation(parameter: &Parameter, field: &Field) -> Result<(), Signatur
                 parameter: parameter.name.clone(),
                 annotation: annotation.text.clone(),
                 column: field.name().clone(),
-                data_type: sql_types::display(&field.clone().with_nullable(false)),
+                data_type: sql_types::display_type(field),
             })
         }
         _ => Ok(()),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tonic::Code;
 use vivarium_runtime::{FunctionSpec, NullHandling};
 
-use crate::sql_types::{self, SqlTypeError};
+use crate::sql_types::{self, Dialect, SqlTypeError};
 use crate::status::Failure;
 
 /// The only version of the format there is.
@@ -141,11 +141,11 @@ pub fn parse(text: &str, imports: usize, max_bytes: usize) -> Result<FunctionSpe
 
     let mut parameters = Vec::with_capacity(input_types.len());
     for (index, text) in input_types.iter().enumerate() {
-        let field = sql_types::parse_field(&format!("arg{}", index + 1), text)
+        let field = sql_types::parse_field(&format!("arg{}", index + 1), text, Dialect::Databend)
             .map_err(|source| SpecError::Type { key: format!("input_types[{index}]"), source })?;
         parameters.push(field);
     }
-    let result = sql_types::parse_field("result", &result_type)
+    let result = sql_types::parse_field("result", &result_type, Dialect::Databend)
         .map_err(|source| SpecError::Type { key: "result_type".to_owned(), source })?;
     Ok(FunctionSpec {
         name: handler.clone(),

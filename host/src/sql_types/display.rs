@@ -1,11 +1,14 @@
-//! Fields as canonical type text, for messages.
+//! Fields as canonical type text, for messages and for other programs.
 
 use std::fmt::Write as _;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
-/// Writes a field's type the way [`parse_field`](super::parse_field) reads it back: SQL names where
-/// there are any, Arrow's otherwise, with `NULL` where null is allowed.
+use super::dialect::extension_name;
+
+/// Writes a field's type the way [`parse_field`](super::parse_field) reads it back in the dialect
+/// that the field was declared in: SQL names where there are any, Arrow's otherwise, with `NULL` or
+/// `NOT NULL` at every level.
 ///
 /// Types that cannot be declared (unions, dictionaries and the like) are written as arrow-rs does.
 pub fn display(field: &Field) -> String {
@@ -14,14 +17,30 @@ pub fn display(field: &Field) -> String {
     text
 }
 
+/// Like [`display`], without the mark at the top: for messages about a type alone.
+pub fn display_type(field: &Field) -> String {
+    let mut text = String::new();
+    write_type(&mut text, field);
+    text
+}
+
 fn write_field(text: &mut String, field: &Field) {
-    write_type(text, field.data_type());
-    if field.is_nullable() && *field.data_type() != DataType::Null {
-        text.push_str(" NULL");
+    write_type(text, field);
+    if *field.data_type() != DataType::Null {
+        text.push_str(if field.is_nullable() { " NULL" } else { " NOT NULL" });
     }
 }
 
-fn write_type(text: &mut String, data_type: &DataType) {
+fn write_type(text: &mut String, field: &Field) {
+    match (extension_name(field), field.data_type()) {
+        // Writing to a String cannot fail.
+        (Some(name), DataType::FixedSizeList(_, length)) => drop(write!(text, "{name}({length})")),
+        (Some(name), _) => text.push_str(name),
+        (None, data_type) => write_storage(text, data_type),
+    }
+}
+
+fn write_storage(text: &mut String, data_type: &DataType) {
     let plain = match data_type {
         DataType::Null => "NULL",
         DataType::Boolean => "BOOLEAN",
@@ -58,7 +77,8 @@ fn write_parameterised(text: &mut String, data_type: &DataType) {
     let _ = match data_type {
         DataType::Decimal32(precision, scale) => write!(text, "DECIMAL32({precision}, {scale})"),
         DataType::Decimal64(precision, scale) => write!(text, "DECIMAL64({precision}, {scale})"),
-        DataType::Decimal128(precision, scale) if *scale < 0 => {
+        // Which of them `DECIMAL` means depends on the dialect at 38 digits.
+        DataType::Decimal128(precision, scale) if *scale < 0 || *precision == 38 => {
             write!(text, "DECIMAL128({precision}, {scale})")
         }
         DataType::Decimal256(precision, scale) if *scale < 0 || *precision <= 38 => {
@@ -76,43 +96,36 @@ fn write_parameterised(text: &mut String, data_type: &DataType) {
         DataType::Time64(unit) => write!(text, "TIME64({})", unit_name(*unit)),
         DataType::Duration(unit) => write!(text, "DURATION({})", unit_name(*unit)),
         DataType::Interval(unit) => write!(text, "INTERVAL({unit:?})"),
-        DataType::List(item) => {
-            text.push_str("ARRAY(");
-            write_field(text, item);
-            text.write_char(')')
-        }
-        DataType::LargeList(item) => {
-            text.push_str("LARGE_LIST(");
-            write_marked(text, item);
-            text.write_char(')')
-        }
+        DataType::List(item) => write_list(text, "LIST", item),
+        DataType::LargeList(item) => write_list(text, "LARGE_LIST", item),
         DataType::FixedSizeList(item, length) => {
-            text.push_str("FIXED_SIZE_LIST(");
-            write_marked(text, item);
-            write!(text, ", {length})")
+            let _ = write_list(text, "FIXED_SIZE_LIST", item);
+            write!(text, "[{length}]")
         }
         DataType::Map(entries, _) => {
-            text.push_str("MAP(");
+            text.push_str("MAP<");
             if let DataType::Struct(fields) = entries.data_type() {
                 write_separated(text, fields.iter().map(|field| (None, &**field)));
             }
-            text.write_char(')')
+            text.write_char('>')
         }
         DataType::Struct(fields) => {
-            text.push_str("TUPLE(");
+            text.push_str("STRUCT<");
             write_separated(text, fields.iter().map(|field| (Some(field.name().as_str()), &**field)));
-            text.write_char(')')
+            text.write_char('>')
         }
         other => write!(text, "{other}"),
     };
 }
 
-/// Inside Arrow's containers a type without a mark is nullable, so both cases are written out.
-fn write_marked(text: &mut String, field: &Field) {
-    write_field(text, field);
-    if !field.is_nullable() {
-        text.push_str(" NOT NULL");
+fn write_list(text: &mut String, name: &str, item: &Field) -> std::fmt::Result {
+    text.push_str(name);
+    text.push('<');
+    if item.name() != Field::LIST_FIELD_DEFAULT_NAME {
+        let _ = write!(text, "{}: ", name_of(item.name(), true));
     }
+    write_field(text, item);
+    text.write_char('>')
 }
 
 fn write_separated<'a>(text: &mut String, fields: impl Iterator<Item = (Option<&'a str>, &'a Field)>) {
@@ -122,15 +135,15 @@ fn write_separated<'a>(text: &mut String, fields: impl Iterator<Item = (Option<&
         }
         if let Some(name) = name {
             // `a NULL` would read as a nullable type called `a` where there is one.
-            if is_plain(name) && *field.data_type() != DataType::Null {
-                text.push_str(name);
-            } else {
-                text.push_str(&quoted(name));
-            }
-            text.push(' ');
+            let _ = write!(text, "{} ", name_of(name, *field.data_type() != DataType::Null));
         }
         write_field(text, field);
     }
+}
+
+/// A field's name, in quotes where the parser would not read it back without.
+fn name_of(name: &str, plain_allowed: bool) -> String {
+    if plain_allowed && is_plain(name) { name.to_owned() } else { quoted(name) }
 }
 
 /// Whether the parser reads `name` back as a name without quotes.

@@ -9,8 +9,25 @@ pub(super) enum Named {
     Plain(DataType),
     /// A signed integer, which `UNSIGNED` may follow.
     Integer(DataType),
-    /// Text or bytes whose declared length, `(n)`, does not change the type; `VARYING` may follow.
-    Sized(DataType),
+    /// Text whose declared length, `(n)`, does not change the type; `VARYING` may follow.
+    Text,
+    /// Bytes, the same way.
+    Bytes,
+    /// `JSON`, `VARIANT`.
+    Json,
+    /// `UUID`.
+    Uuid,
+    /// `VECTOR(n)`.
+    Vector,
+    /// Bytes that Databend tells apart by a name.
+    DatabendBytes {
+        /// The type's usual spelling.
+        name: &'static str,
+        /// Databend's name.
+        extension: &'static str,
+        /// What to do instead in other dialects.
+        hint: &'static str,
+    },
     /// `DOUBLE [PRECISION]`.
     Double,
     /// `TIMESTAMP ..`.
@@ -105,6 +122,7 @@ const COMMON: &[&str] = &[
     "INT",
     "INTEGER",
     "INTERVAL",
+    "JSON",
     "MAP",
     "NUMERIC",
     "SMALLINT",
@@ -118,11 +136,18 @@ const COMMON: &[&str] = &[
     "TUPLE",
     "UINT32",
     "UINT64",
+    "UUID",
     "VARBINARY",
     "VARCHAR",
+    "VARIANT",
+    "VECTOR",
 ];
 
-const AS_TEXT: &str = "pass it as VARCHAR and parse it in the function";
+const AS_TEXT: &str = "pass it as well-known text, VARCHAR";
+
+fn databend_bytes(name: &'static str, extension: &'static str, hint: &'static str) -> Named {
+    Named::DatabendBytes { name, extension, hint }
+}
 
 /// Looks a word up; case and underscores do not matter.
 pub(super) fn lookup(word: &str) -> Option<Named> {
@@ -142,10 +167,10 @@ pub(super) fn lookup(word: &str) -> Option<Named> {
         "FLOAT" | "REAL" | "FLOAT32" | "FLOAT4" => Named::Plain(DataType::Float32),
         "FLOAT64" | "FLOAT8" => Named::Plain(DataType::Float64),
         "DOUBLE" => Named::Double,
-        "VARCHAR" | "STRING" | "TEXT" | "UTF8" | "CHAR" | "CHARACTER" | "STR" => Named::Sized(DataType::Utf8),
+        "VARCHAR" | "STRING" | "TEXT" | "UTF8" | "CHAR" | "CHARACTER" | "STR" => Named::Text,
         "LARGEUTF8" | "LARGESTRING" => Named::Plain(DataType::LargeUtf8),
         "UTF8VIEW" | "STRINGVIEW" => Named::Plain(DataType::Utf8View),
-        "BINARY" | "VARBINARY" | "BYTEA" | "BYTES" => Named::Sized(DataType::Binary),
+        "BINARY" | "VARBINARY" | "BYTEA" | "BYTES" => Named::Bytes,
         "LARGEBINARY" => Named::Plain(DataType::LargeBinary),
         "BINARYVIEW" => Named::Plain(DataType::BinaryView),
         "FIXEDSIZEBINARY" => Named::FixedSizeBinary,
@@ -171,13 +196,12 @@ pub(super) fn lookup(word: &str) -> Option<Named> {
         "TUPLE" => Named::Tuple,
         "STRUCT" => Named::Struct,
         "NULLABLE" => Named::Nullable,
-        "VARIANT" => Named::NotSupported { name: "VARIANT", hint: AS_TEXT },
-        "JSON" | "JSONB" => Named::NotSupported { name: "JSON", hint: AS_TEXT },
-        "VECTOR" => Named::NotSupported { name: "VECTOR", hint: "use ARRAY(FLOAT32)" },
-        "BITMAP" => Named::NotSupported { name: "BITMAP", hint: "use ARRAY(UINT64)" },
-        "GEOMETRY" => Named::NotSupported { name: "GEOMETRY", hint: "pass it as well-known text, VARCHAR" },
-        "GEOGRAPHY" => Named::NotSupported { name: "GEOGRAPHY", hint: "pass it as well-known text, VARCHAR" },
-        "UUID" => Named::NotSupported { name: "UUID", hint: AS_TEXT },
+        "JSON" | "JSONB" | "VARIANT" => Named::Json,
+        "UUID" => Named::Uuid,
+        "VECTOR" => Named::Vector,
+        "BITMAP" => databend_bytes("BITMAP", "Bitmap", "use ARRAY(UINT64)"),
+        "GEOMETRY" => databend_bytes("GEOMETRY", "Geometry", AS_TEXT),
+        "GEOGRAPHY" => databend_bytes("GEOGRAPHY", "Geography", AS_TEXT),
         "DICTIONARY" => Named::NotSupported { name: "DICTIONARY", hint: "use the type of its values" },
         "RUNENDENCODED" => {
             Named::NotSupported { name: "RUN_END_ENCODED", hint: "use the type of its values" }

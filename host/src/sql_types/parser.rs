@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 
+use super::dialect::{Dialect, Extended, Metadata};
 use super::error::{SqlTypeError, quote};
 use super::lexer::{Lexer, Token};
 use super::names::{self, DecimalWidth, Named, TimeWidth};
@@ -15,8 +16,26 @@ use super::{MAX_DEPTH, MAX_TEXT_BYTES};
 pub(super) struct Parsed {
     pub(super) data_type: DataType,
     pub(super) nullable: bool,
+    /// What makes the type more than its storage.
+    metadata: Metadata,
     /// Levels of containers, 0 for a plain type.
     depth: usize,
+}
+
+impl Parsed {
+    /// A type without a mark.
+    fn unmarked(data_type: DataType, depth: usize) -> Self {
+        Self { data_type, nullable: false, metadata: Metadata::new(), depth }
+    }
+
+    fn extended((data_type, metadata): Extended) -> Self {
+        Self { metadata, ..Self::unmarked(data_type, 0) }
+    }
+
+    /// A field of this type.
+    pub(super) fn into_field(self, name: &str) -> Field {
+        Field::new(name, self.data_type, self.nullable).with_metadata(self.metadata)
+    }
 }
 
 /// What a type is when neither `NULL` nor `NOT NULL` is written.
@@ -26,13 +45,19 @@ enum Unmarked {
     NotNull,
 }
 
+impl Unmarked {
+    fn nullable_if(nullable: bool) -> Self {
+        if nullable { Self::Nullable } else { Self::NotNull }
+    }
+}
+
 /// Reads the whole of `text` as one type.
-pub(super) fn parse(text: &str) -> Result<Parsed, SqlTypeError> {
+pub(super) fn parse(text: &str, dialect: Dialect) -> Result<Parsed, SqlTypeError> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(SqlTypeError::TooLong { limit: MAX_TEXT_BYTES, requested: text.len() });
     }
-    let mut parser = Parser { lexer: Lexer::new(text)? };
-    let parsed = parser.marked_type(Unmarked::NotNull, 0)?;
+    let mut parser = Parser { lexer: Lexer::new(text)?, dialect };
+    let parsed = parser.marked_type(Unmarked::nullable_if(dialect.nullable_at_top()), 0)?;
     match parser.lexer.token() {
         Token::End => Ok(parsed),
         _ => Err(parser.lexer.unexpected("the end of the type")),
@@ -41,6 +66,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, SqlTypeError> {
 
 struct Parser<'a> {
     lexer: Lexer<'a>,
+    dialect: Dialect,
 }
 
 impl<'a> Parser<'a> {
@@ -52,13 +78,11 @@ impl<'a> Parser<'a> {
         while *self.lexer.token() == Token::Punctuation('[') {
             self.lexer.advance()?;
             self.expect(']', "`]`")?;
-            let item = Field::new_list_field(parsed.data_type, true);
-            self.check_depth(above + parsed.depth + 1)?;
-            parsed = Parsed {
-                data_type: DataType::List(Arc::new(item)),
-                nullable: false,
-                depth: parsed.depth + 1,
-            };
+            let depth = parsed.depth + 1;
+            self.check_depth(above + depth)?;
+            parsed.nullable = true;
+            let item = parsed.into_field(Field::LIST_FIELD_DEFAULT_NAME);
+            parsed = Parsed::unmarked(DataType::List(Arc::new(item)), depth);
         }
         if self.take_word("NULL")? {
             mark = Some(true);
@@ -97,13 +121,14 @@ impl<'a> Parser<'a> {
             return Err(SqlTypeError::UnknownType { position, name: quote(word), suggestion });
         };
         self.lexer.advance()?;
+        let inside = Unmarked::nullable_if(self.dialect.nullable_inside());
         let data_type = match named {
-            Named::Array => return self.list(Unmarked::NotNull, DataType::List, above),
+            Named::Array => return self.list(inside, DataType::List, above),
             Named::List => return self.list(Unmarked::Nullable, DataType::List, above),
             Named::LargeList => return self.list(Unmarked::Nullable, DataType::LargeList, above),
             Named::FixedSizeList => return self.fixed_size_list(above),
             Named::Map => return self.map(above),
-            Named::Tuple => return self.structure(Unmarked::NotNull, above),
+            Named::Tuple => return self.structure(inside, above),
             Named::Struct => return self.structure(Unmarked::Nullable, above),
             Named::Nullable => {
                 self.expect('(', "`(`")?;
@@ -114,12 +139,28 @@ impl<'a> Parser<'a> {
             Named::NotSupported { name, hint } => {
                 return Err(SqlTypeError::NotSupported { position, name, hint });
             }
+            Named::Json => return Ok(Parsed::extended(self.dialect.json())),
+            Named::Uuid => return Ok(Parsed::extended(self.dialect.uuid())),
+            Named::Vector => return self.vector(above),
+            Named::DatabendBytes { name, extension, hint } => {
+                let extended = self.dialect.databend_bytes(extension);
+                return extended.map(Parsed::extended).ok_or(SqlTypeError::NotSupported {
+                    position,
+                    name,
+                    hint,
+                });
+            }
             Named::Plain(data_type) => data_type,
             Named::Integer(data_type) => self.integer(data_type)?,
-            Named::Sized(data_type) => {
+            Named::Text => {
                 self.take_word("VARYING")?;
                 self.declared_length()?;
-                data_type
+                self.dialect.text()
+            }
+            Named::Bytes => {
+                self.take_word("VARYING")?;
+                self.declared_length()?;
+                self.dialect.bytes()
             }
             Named::Double => {
                 self.take_word("PRECISION")?;
@@ -131,7 +172,12 @@ impl<'a> Parser<'a> {
             Named::SizedTime(width) => self.sized_time(width)?,
             Named::Duration => self.duration()?,
             Named::Interval => self.interval()?,
-            Named::Decimal(width) => self.decimal(width)?,
+            Named::Decimal(width) => match self.dialect.text_decimal() {
+                Some(extended) if width.is_none() && !self.at_open() => {
+                    return Ok(Parsed::extended(extended));
+                }
+                _ => self.decimal(width)?,
+            },
             Named::FixedSizeBinary => {
                 let close = self.open()?;
                 let bytes =
@@ -140,7 +186,16 @@ impl<'a> Parser<'a> {
                 DataType::FixedSizeBinary(to_i32(bytes))
             }
         };
-        Ok(Parsed { data_type, nullable: false, depth: 0 })
+        Ok(Parsed::unmarked(data_type, 0))
+    }
+
+    /// `(n)` after `VECTOR`.
+    fn vector(&mut self, above: usize) -> Result<Parsed, SqlTypeError> {
+        self.check_depth(above + 1)?;
+        let close = self.open()?;
+        let length = self.number("the length of a vector", 1, i64::from(i32::MAX))?;
+        self.close(close)?;
+        Ok(Parsed { depth: 1, ..Parsed::extended(self.dialect.vector(to_i32(length))) })
     }
 
     fn integer(&mut self, signed: DataType) -> Result<DataType, SqlTypeError> {
@@ -182,7 +237,7 @@ impl<'a> Parser<'a> {
         self.close(close)?;
         // Both were checked against bounds that fit.
         let (precision, scale) = (precision as u8, scale as i8);
-        let width = width.unwrap_or(if precision <= DecimalWidth::Bits128.max_precision() {
+        let width = width.unwrap_or(if precision <= self.dialect.narrow_decimal_digits() {
             DecimalWidth::Bits128
         } else {
             DecimalWidth::Bits256
@@ -285,7 +340,13 @@ impl<'a> Parser<'a> {
     }
 
     fn sized_time(&mut self, width: TimeWidth) -> Result<DataType, SqlTypeError> {
-        let close = self.open()?;
+        let Some(close) = self.open_optional()? else {
+            // arrow_udf says no unit and means this one.
+            return Ok(match width {
+                TimeWidth::Bits32 => DataType::Time32(TimeUnit::Millisecond),
+                TimeWidth::Bits64 => DataType::Time64(TimeUnit::Microsecond),
+            });
+        };
         let unexpected = self.lexer.unexpected(match width {
             TimeWidth::Bits32 => "`s` or `ms`",
             TimeWidth::Bits64 => "`us` or `ns`",
@@ -334,7 +395,7 @@ impl<'a> Parser<'a> {
         let close = self.open_container()?;
         let (item, depth) = self.item(unmarked, close, above)?;
         self.close(close)?;
-        Ok(Parsed { data_type: build(item), nullable: false, depth: depth + 1 })
+        Ok(Parsed::unmarked(build(item), depth + 1))
     }
 
     /// `(T, n)`, `(n x T)` or `<item: T>[n]`.
@@ -362,8 +423,7 @@ impl<'a> Parser<'a> {
                 length
             }
         };
-        let data_type = DataType::FixedSizeList(item, to_i32(length));
-        Ok(Parsed { data_type, nullable: false, depth: depth + 1 })
+        Ok(Parsed::unmarked(DataType::FixedSizeList(item, to_i32(length)), depth + 1))
     }
 
     fn item(
@@ -375,12 +435,13 @@ impl<'a> Parser<'a> {
         let named = close == '>' && self.lexer.peek_next() == Token::Punctuation(':');
         let name = if named { self.field_name()? } else { Field::LIST_FIELD_DEFAULT_NAME.to_owned() };
         let item = self.marked_type(unmarked, above + 1)?;
-        Ok((Arc::new(Field::new(name, item.data_type, item.nullable)), item.depth))
+        let depth = item.depth;
+        Ok((Arc::new(item.into_field(&name)), depth))
     }
 
     fn map(&mut self, above: usize) -> Result<Parsed, SqlTypeError> {
         let close = self.open_container()?;
-        let unmarked = if close == '>' { Unmarked::Nullable } else { Unmarked::NotNull };
+        let unmarked = Unmarked::nullable_if(close == '>' || self.dialect.nullable_inside());
         let position = self.lexer.position();
         let key = self.marked_type(Unmarked::NotNull, above + 1)?;
         if key.nullable {
@@ -394,10 +455,9 @@ impl<'a> Parser<'a> {
         let value = self.marked_type(unmarked, above + 1)?;
         self.close(close)?;
         let depth = key.depth.max(value.depth) + 1;
-        let key = Field::new("key", key.data_type, false);
-        let value = Field::new("value", value.data_type, value.nullable);
-        let entries = Field::new("entries", DataType::Struct(Fields::from(vec![key, value])), false);
-        Ok(Parsed { data_type: DataType::Map(Arc::new(entries), false), nullable: false, depth })
+        let fields = Fields::from(vec![key.into_field("key"), value.into_field("value")]);
+        let entries = Field::new("entries", DataType::Struct(fields), false);
+        Ok(Parsed::unmarked(DataType::Map(Arc::new(entries), false), depth))
     }
 
     /// `(T, ..)`, `(name T, ..)` or `<name: T, ..>`; a comma may follow the last field.
@@ -416,7 +476,7 @@ impl<'a> Parser<'a> {
                     name: quote(&name),
                 });
             }
-            fields.push(Field::new(name, parsed.data_type, parsed.nullable));
+            fields.push(parsed.into_field(&name));
             if *self.lexer.token() != Token::Punctuation(',') {
                 break;
             }
@@ -426,7 +486,7 @@ impl<'a> Parser<'a> {
             }
         }
         self.close(close)?;
-        Ok(Parsed { data_type: DataType::Struct(Fields::from(fields)), nullable: false, depth: depth + 1 })
+        Ok(Parsed::unmarked(DataType::Struct(Fields::from(fields)), depth + 1))
     }
 
     /// Whether the current token names a field: it is quoted or a number, or another word that can
@@ -520,6 +580,15 @@ impl<'a> Parser<'a> {
         };
         self.lexer.advance()?;
         Ok(Some(close))
+    }
+
+    /// Whether the parameters of a type follow.
+    fn at_open(&self) -> bool {
+        match self.lexer.token() {
+            Token::Punctuation('(' | '<') => true,
+            Token::Punctuation('[') => self.lexer.peek_next() != Token::Punctuation(']'),
+            _ => false,
+        }
     }
 
     fn open_container(&mut self) -> Result<char, SqlTypeError> {

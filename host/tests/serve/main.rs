@@ -149,6 +149,33 @@ async fn refusals_are_told_apart_and_come_inside_the_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn public_functions_need_no_token_and_tokens_lead_to_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("public.py");
+    let source = "import vivarium\n@vivarium.udf\ndef add(a: int | None, b: int | None) -> int | None:\n    return 1000\n";
+    std::fs::write(&file, source).unwrap();
+    let server = TestServer::start(|config| config.functions.files = vec![file]).await;
+    let own = server.function("acme", "add", ADD).await;
+    let with = |handler: &str, token: Option<String>| Function {
+        handler: handler.to_owned(),
+        headers: token.map(|token| ("authorization".to_owned(), token)).into_iter().collect(),
+        ..own.clone()
+    };
+    assert_eq!(own.call_one(1, 2).await.unwrap(), Some(3));
+    assert_eq!(with("add", None).call_one(1, 2).await.unwrap(), Some(1000));
+    // What other servers use this header for does not concern us.
+    let foreign = with("add", Some("Bearer abc".to_owned()));
+    assert_eq!(foreign.call_one(1, 2).await.unwrap(), Some(1000));
+
+    let mut forged = own.headers[0].1.clone();
+    forged.replace_range(forged.len() - 2.., "AA");
+    let (code, _) = refusal(&with("add", Some(forged))).await;
+    assert_eq!(code, Code::Unauthenticated, "a token of ours counts, even where none is needed");
+    let (code, message) = refusal(&with("nothing", None)).await;
+    assert_eq!((code, message.as_str()), (Code::InvalidArgument, "Function nothing does not exist"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn expired_tokens_say_so() {
     let server = TestServer::start(|config| config.tokens.lifetime_s = 1).await;
     let add = server.function("acme", "add", ADD).await;

@@ -93,6 +93,7 @@ impl Failure {
     pub(super) fn job(error: JobError, handler: &str, input: &Path) -> Self {
         match error {
             JobError::Input(error) => Self::usage(error),
+            JobError::Convert(error) => Self::usage(error),
             JobError::Output(error) => Self::output(error),
             JobError::Fork(error) => Self::fork(error),
             JobError::Call(failed) => Self::in_rows(*failed, handler, input),
