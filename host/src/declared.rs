@@ -95,7 +95,7 @@ pub enum DeclaredError {
         /// The function.
         function: String,
         /// Why.
-        error: DeclarationError,
+        error: Box<DeclarationError>,
     },
     /// The function's image cannot be built.
     #[error("{}: function `{function}`: {error}", path.display())]
@@ -248,10 +248,10 @@ fn build(
     let spec = spec(module, declaration).map_err(|error| DeclaredError::Function {
         path: path(),
         function: function(),
-        error,
+        error: Box::new(error),
     })?;
     if spec.kind == FunctionKind::Map && spec.parameters.is_empty() {
-        let error = DeclarationError::OpenMap;
+        let error = Box::new(DeclarationError::OpenMap);
         return Err(DeclaredError::Function { path: path(), function: function(), error });
     }
     let image = engine.build_image(&sql_types::guest_spec(&spec), limits).map_err(|error| {

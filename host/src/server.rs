@@ -73,7 +73,7 @@ pub enum ServerError {
     Functions(#[from] StartError),
     /// A file of functions cannot be served.
     #[error(transparent)]
-    Declared(#[from] DeclaredError),
+    Declared(Box<DeclaredError>),
     /// The transport failed.
     #[error("the gRPC server failed")]
     Transport(#[from] tonic::transport::Error),
@@ -141,7 +141,8 @@ impl Server {
             "sandbox ready"
         );
         let workers = WorkerPool::start("worker", config.worker_pool()).map_err(StartError::Thread)?;
-        let declared = declared::load(&engine, &config.functions.files, &config.build_limits)?;
+        let declared = declared::load(&engine, &config.functions.files, &config.build_limits)
+            .map_err(|error| ServerError::Declared(Box::new(error)))?;
         let mut functions = Functions::start(&config, engine, Arc::new(workers))?;
         for function in declared {
             tracing::info!(
