@@ -24,12 +24,12 @@ pub(crate) enum Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
     /// One array. The guest may keep the input.
-    Value,
-    /// One array, made of no input that could be kept.
+    Column,
+    /// One array.
     Total,
-    /// No array. The guest may keep the input.
+    /// No array.
     Nothing,
-    /// Any number of arrays, the last of which may be the end. The guest may keep the input.
+    /// Any number of arrays, the last of which may be the end.
     Rows,
     /// Any number of arrays, and then none.
     Batches,
@@ -57,14 +57,14 @@ const KEPT: i32 = 16;
 impl Answer {
     /// Reads an answer; `None` if it has no meaning here.
     pub(crate) fn read(value: i32, expect: Expect) -> Option<Self> {
-        let keeps = matches!(expect, Expect::Value | Expect::Nothing | Expect::Rows);
+        let keeps = expect == Expect::Column;
         if value == FAILED || (value == FAILED_KEPT && keeps) {
             return Some(Self { failed: true, filled: false, more: false, kept: value == FAILED_KEPT });
         }
         let kept = value & KEPT != 0;
         let meaningful = matches!(
             (expect, value & !KEPT),
-            (Expect::Value | Expect::Total, 0)
+            (Expect::Column | Expect::Total, 0)
                 | (Expect::Nothing, NOTHING)
                 | (Expect::Rows, 0 | MORE | NOTHING)
                 | (Expect::Batches, MORE | NOTHING)
@@ -81,19 +81,19 @@ mod tests {
     #[test]
     fn only_what_has_a_meaning_is_read() {
         let meaningful = [
-            (Expect::Value, &[-2, -1, 0, 16][..]),
+            (Expect::Column, &[-2, -1, 0, 16][..]),
             (Expect::Total, &[-1, 0]),
-            (Expect::Nothing, &[-2, -1, 2, 18]),
-            (Expect::Rows, &[-2, -1, 0, 1, 2, 16, 17, 18]),
+            (Expect::Nothing, &[-1, 2]),
+            (Expect::Rows, &[-1, 0, 1, 2]),
             (Expect::Batches, &[-1, 1, 2]),
         ];
         for (expect, values) in meaningful {
             let read = |value: &i32| Answer::read(*value, expect).is_some();
             assert_eq!((-70..300).filter(read).collect::<Vec<_>>(), values, "{expect:?}");
         }
-        let answer = Answer::read(KEPT | MORE, Expect::Rows);
-        assert_eq!(answer, Some(Answer { failed: false, filled: true, more: true, kept: true }));
-        let answer = Answer::read(FAILED_KEPT, Expect::Value);
+        let answer = Answer::read(KEPT, Expect::Column);
+        assert_eq!(answer, Some(Answer { failed: false, filled: true, more: false, kept: true }));
+        let answer = Answer::read(FAILED_KEPT, Expect::Column);
         assert_eq!(answer, Some(Answer { failed: true, filled: false, more: false, kept: true }));
     }
 }

@@ -281,7 +281,7 @@ fn answers_that_do_not_fit_the_operation() {
         let result = instance.invoke(&int64_batch([1])).map(drop);
         is_answer(protocol(result, &instance), i64::from(value));
     }
-    for value in [3, 4, 19, 64, -3] {
+    for value in [3, 4, 16, 17, 18, 19, 64, -2, -3] {
         let mut instance = instance(&table_spec(), &rows(&[], value));
         let (_, result) = expand(&mut instance, 1);
         is_answer(protocol(result, &instance), i64::from(value));
@@ -292,7 +292,7 @@ fn answers_that_do_not_fit_the_operation() {
         is_answer(protocol(result, &instance), i64::from(value));
     }
     let groups = UInt32Array::from(vec![0]);
-    for value in [0, 1, 3, 16, -3] {
+    for value in [0, 1, 3, 16, 18, -2, -3] {
         let mut instance = instance(&aggregate_spec(), &format!("(i32.const {value})"));
         let result = instance.accumulate(&groups, &int64_batch([1]));
         is_answer(protocol(result, &instance), i64::from(value));

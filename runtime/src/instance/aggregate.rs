@@ -43,7 +43,8 @@ impl Instance {
         self.add(Operation::Merge, groups, states.len(), columns, std::slice::from_ref(state))
     }
 
-    /// The states of the groups below `groups`, new ones for those never named. All groups are forgotten.
+    /// The states of the groups below `groups`, which is above every group named; new ones for those never
+    /// named. All groups are forgotten.
     ///
     /// # Errors
     /// See [`Instance::accumulate`].
@@ -53,7 +54,8 @@ impl Instance {
         self.take(Operation::States, groups, state)
     }
 
-    /// The results of the groups below `groups`. All groups are forgotten.
+    /// The results of the groups below `groups`, which is above every group named. All groups are
+    /// forgotten.
     ///
     /// # Errors
     /// See [`Instance::accumulate`].

@@ -28,7 +28,7 @@ impl Instance {
         let rows = batch.num_rows();
         self.calls += 1;
         let result = self.operate(|instance| {
-            instance.start(Operation::Call, &plan, Expect::Value)?;
+            instance.start(Operation::Call, &plan, Expect::Column)?;
             let memory = instance.guest.memory();
             Ok(read_result(memory, instance.output, &spec.result, rows, instance.limits.output_bytes)?)
         })?;
