@@ -35,7 +35,12 @@ pub(crate) fn guest(context: &Context) -> anyhow::Result<PathBuf> {
         let objects = compiler.objects(&log)?;
         let linked = work.scratch.join("linked.wasm");
         let mut link = zig.tool("cc");
-        link.args(&objects).arg(numpy.object()).args(cross.libraries()).args(options::LINK).arg("-o").arg(&linked);
+        link.args(&objects)
+            .arg(numpy.object())
+            .args(cross.libraries())
+            .args(options::LINK)
+            .arg("-o")
+            .arg(&linked);
         command::run(&mut link, &log)?;
         let mut strip = python::script(context, &interpreter, "strip.py");
         strip.arg(&linked).arg(work.result.join(GUEST_FILE));

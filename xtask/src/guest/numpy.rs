@@ -34,7 +34,8 @@ impl Numpy {
             ninja: download::wheel(context, &pins::NINJA)?,
             log: context.logs().join("numpy.log"),
         };
-        let folder = context.digested_stage("numpy", Recipe::numpy, "building NumPy", |work| build.run(work))?;
+        let folder =
+            context.digested_stage("numpy", Recipe::numpy, "building NumPy", |work| build.run(work))?;
         Ok(Self { folder })
     }
 
@@ -69,7 +70,10 @@ impl Build<'_> {
         let scratch = &work.scratch;
         unpack::tar(&self.source, scratch, &self.log)?;
         let source = scratch.join(pins::NUMPY_FOLDER);
-        command::run(python::script(self.context, &self.interpreter, "adjust_numpy.py").arg(&source), &self.log)?;
+        command::run(
+            python::script(self.context, &self.interpreter, "adjust_numpy.py").arg(&source),
+            &self.log,
+        )?;
         self.write_tools(scratch)?;
         fs::write(scratch.join("cross.ini"), self.cross_file()?)?;
 
@@ -109,8 +113,11 @@ impl Build<'_> {
         let driver = self.context.recipe.toolchain("numpy/compiler.sh");
         for (tool, flags) in [("cc", &[][..]), ("c++", options::NUMPY_CXXFLAGS)] {
             fs::write(bin.join(format!("zig-{tool}")), self.zig.script(tool)?)?;
-            let flags: Vec<&str> =
-                [options::CROSS_CFLAGS, options::NUMPY_CFLAGS, flags].into_iter().flatten().copied().collect();
+            let flags: Vec<&str> = [options::CROSS_CFLAGS, options::NUMPY_CFLAGS, flags]
+                .into_iter()
+                .flatten()
+                .copied()
+                .collect();
             let script = format!(
                 "#!/bin/sh\nexec sh '{}' '{}' zig-{tool} {} \"$@\"\n",
                 driver.display(),
@@ -143,7 +150,9 @@ impl Build<'_> {
         text.push_str("pkg-config = 'false'\nstrip = 'true'\n");
         text.push_str("[properties]\nneeds_exe_wrapper = true\nskip_sanity_check = true\n");
         text.push_str("longdouble_format = 'IEEE_QUAD_LE'\n");
-        text.push_str("[host_machine]\nsystem = 'wasi'\ncpu_family = 'wasm32'\ncpu = 'wasm32'\nendian = 'little'\n");
+        text.push_str(
+            "[host_machine]\nsystem = 'wasi'\ncpu_family = 'wasm32'\ncpu = 'wasm32'\nendian = 'little'\n",
+        );
         Ok(text)
     }
 
@@ -177,8 +186,9 @@ impl Build<'_> {
     /// A command in `folder` that finds the tools and zig's cache.
     fn tool(&self, program: &Path, scratch: &Path, folder: &Path) -> anyhow::Result<Command> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(std::iter::once(scratch.join("bin")).chain(std::env::split_paths(&path)))
-            .context("the cache's path contains a colon")?;
+        let path =
+            std::env::join_paths(std::iter::once(scratch.join("bin")).chain(std::env::split_paths(&path)))
+                .context("the cache's path contains a colon")?;
         let mut command = Command::new(program);
         command.env("PATH", path).envs(self.zig.environment()).env_remove("PYTHONPATH").current_dir(folder);
         // The build follows these if they are set.
