@@ -173,11 +173,11 @@ class Numpy(unittest.TestCase):
 class Entropy(unittest.TestCase):
     """Two guests with the same code and hash seed are two forks of one image: see test_entropy."""
 
-    def fork(self, code):
+    def fork(self, code, asked=True):
         backend = new_backend()
         backend.entropy_errno = NOTSUP
         function = Function("import numpy as np\n" + code, [], pa.string(), backend=backend)
-        flags = backend.call("vivarium_image_flags")
+        flags = backend.call("vivarium_image_flags") if asked else None
         self.assertEqual(backend.call("vivarium_freeze"), 0)
         backend.entropy_errno = 0
         return function(length=2).to_pylist(), flags
@@ -198,6 +198,11 @@ class Entropy(unittest.TestCase):
                 (one, flags), (other, _) = self.fork(code), self.fork(code)
                 self.assertEqual(len({*one, *other}), 4)
                 self.assertEqual(flags, 0)
+
+    def test_forks_do_not_repeat_if_nobody_asked_for_flags(self):
+        code = "g = np.random.default_rng()\ndef f(): return str(g.random())"
+        (one, _), (other, _) = self.fork(code, asked=False), self.fork(code, asked=False)
+        self.assertEqual(len({*one, *other}), 4)
 
     def test_what_is_derived_from_a_generator_does_not_repeat(self):
         # What they were derived from is gone, which counts as drawn from.
