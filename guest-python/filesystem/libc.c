@@ -1,6 +1,5 @@
-/* Functions of the C library that must not be the library's own. */
+/* Two functions of the C library that must not be the library's own. */
 #include <errno.h>
-#include <fenv.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -26,50 +25,5 @@ int close(int fd)
         errno = error;
         return -1;
     }
-    return 0;
-}
-
-/* The floating-point exceptions that are raised by a call, as NumPy does for the integer division by
- * zero. WebAssembly does not tell what its arithmetic meets, and the library's versions do nothing.
- * The library has them in one object, so all of it has to be here. */
-static int raised;
-
-int feclearexcept(int exceptions)
-{
-    raised &= ~exceptions;
-    return 0;
-}
-
-int feraiseexcept(int exceptions)
-{
-    raised |= exceptions;
-    return 0;
-}
-
-int fetestexcept(int exceptions)
-{
-    return raised & exceptions;
-}
-
-int fegetround(void)
-{
-    return FE_TONEAREST;
-}
-
-int __fesetround(int mode)
-{
-    (void)mode;
-    return 0;
-}
-
-int fegetenv(fenv_t *environment)
-{
-    environment->__cw = (unsigned long)raised;
-    return 0;
-}
-
-int fesetenv(const fenv_t *environment)
-{
-    raised = environment == FE_DFL_ENV ? 0 : (int)environment->__cw;
     return 0;
 }

@@ -1,6 +1,6 @@
 """Packs the guest's files into the archive that filesystem/archive.h describes.
 
-usage: pack.py ARCHIVE PACKAGE_DIRECTORY TREE...
+usage: pack.py STDLIB_TREE PACKAGE_DIRECTORY ARCHIVE
 """
 
 import pathlib
@@ -14,14 +14,9 @@ MAGIC = b"VIVFS001"
 ALIGNMENT = 16
 
 
-def collect(package: pathlib.Path, trees: list[pathlib.Path]) -> dict[str, bytes]:
-    """Absolute guest path to contents: trees as they are, the package as bytecode."""
-    files = {
-        f"/{file.relative_to(tree).as_posix()}": file.read_bytes()
-        for tree in trees
-        for file in tree.rglob("*")
-        if file.is_file()
-    }
+def collect(stdlib: pathlib.Path, package: pathlib.Path) -> dict[str, bytes]:
+    """Absolute guest path to contents; Python sources become bytecode."""
+    files = {f"/{file.relative_to(stdlib).as_posix()}": file.read_bytes() for file in stdlib.rglob("*") if file.is_file()}
     for file in sorted(package.rglob("*")):
         if not file.is_file() or "__pycache__" in file.parts or "tests" in file.relative_to(package).parts:
             continue
@@ -49,8 +44,8 @@ def pack(files: dict[str, bytes]) -> bytes:
 
 
 def main() -> None:
-    archive, package, *trees = map(pathlib.Path, sys.argv[1:])
-    archive.write_bytes(pack(collect(package, trees)))
+    stdlib, package, archive = map(pathlib.Path, sys.argv[1:])
+    archive.write_bytes(pack(collect(stdlib, package)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@
 #include "failure.h"
 #include "function.h"
 #include "guest.h"
-#include "numpy.h"
 #include "platform.h"
 #include "temporal.h"
 
@@ -98,7 +97,7 @@ start(uint32_t hash_seed)
     if (PyStatus_Exception(status)) {
         return status;
     }
-    if (PyImport_AppendInittab("_vivarium", guest_module) < 0 || !numpy_register()) {
+    if (PyImport_AppendInittab("_vivarium", guest_module) < 0) {
         return PyStatus_NoMemory();
     }
     PyConfig config;

@@ -14,8 +14,6 @@ import weakref
 from _random import Random as _Generator
 from os import urandom
 
-from . import _generators
-
 DREW_WHILE_IMPORTING = 1
 
 _modules = sys.modules
@@ -69,7 +67,6 @@ def image_flags():
         for reference, before in list(_unseeded.values())
         if (generator := reference()) is not None
     )
-    drew = _generators.drew() or drew
     return _flags | (DREW_WHILE_IMPORTING if drew else 0)
 
 
@@ -87,7 +84,6 @@ def reseed():
             generator.gauss_next = None
         except Exception:
             pass  # a subclass without the attribute has nothing to reset
-    _generators.reseed()
     module = _modules.get("uuid")
     if module is not None:
         module._node = module._last_timestamp = None

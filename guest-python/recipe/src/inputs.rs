@@ -112,36 +112,6 @@ impl Recipe {
         Ok(hasher.finish())
     }
 
-    /// Names NumPy's object and Python files. Of CPython it needs the headers, whose `pyconfig.h` its
-    /// options and `config.site` decide.
-    ///
-    /// # Errors
-    /// If a file of `toolchain/` cannot be read.
-    pub fn numpy(&self) -> Result<Digest, InputError> {
-        let mut hasher = Hasher::new("numpy");
-        for pin in [&pins::PYTHON, &pins::NUMPY, &pins::CYTHON] {
-            hasher.add_list(pin.name, pin.sha256);
-        }
-        hasher.add("zig", pins::ZIG.version.as_bytes());
-        for (name, values) in [
-            ("target", options::TARGET),
-            ("cflags", options::CROSS_CFLAGS),
-            ("configure", options::CROSS_CONFIGURE),
-            ("numpy cflags", options::NUMPY_CFLAGS),
-            ("numpy cxxflags", options::NUMPY_CXXFLAGS),
-            ("setup", options::NUMPY_SETUP),
-            ("modules", options::NUMPY_MODULES),
-            ("link", options::NUMPY_LINK),
-        ] {
-            hasher.add_list(name, values);
-        }
-        hasher.add("epoch", options::SOURCE_DATE_EPOCH.as_bytes());
-        for file in ["adjust_numpy.py", "compile.py", "config.site", "numpy/compiler.sh", "numpy_tree.py"] {
-            self.add_file(&mut hasher, &Path::new("toolchain").join(file))?;
-        }
-        Ok(hasher.finish())
-    }
-
     /// Names the final module: the same on every machine.
     ///
     /// # Errors
@@ -149,7 +119,6 @@ impl Recipe {
     pub fn guest(&self) -> Result<Digest, InputError> {
         let mut hasher = Hasher::new("guest");
         hasher.add("stdlib", self.stdlib()?.as_str().as_bytes());
-        hasher.add("numpy", self.numpy()?.as_str().as_bytes());
         hasher.add_list("cflags", options::GUEST_CFLAGS);
         hasher.add_list("link", options::LINK);
         for (folder, endings) in GUEST_FOLDERS {
@@ -231,12 +200,9 @@ mod tests {
             ("package/vivarium/__init__.py", "pass"),
             ("profile/cpython.profdata", "counts"),
             ("toolchain/adjust.py", "0"),
-            ("toolchain/adjust_numpy.py", "5"),
             ("toolchain/compile.py", "1"),
             ("toolchain/config.site", "a=b"),
             ("toolchain/modules/select.py", "4"),
-            ("toolchain/numpy/compiler.sh", "6"),
-            ("toolchain/numpy_tree.py", "7"),
             ("toolchain/stdlib.py", "2"),
             ("toolchain/sysconfigdata.py", "3"),
         ] {
@@ -247,9 +213,9 @@ mod tests {
         folder
     }
 
-    fn digests(folder: &tempfile::TempDir) -> [Digest; 4] {
+    fn digests(folder: &tempfile::TempDir) -> [Digest; 3] {
         let recipe = Recipe::open(folder.path()).unwrap();
-        [recipe.cross().unwrap(), recipe.stdlib().unwrap(), recipe.numpy().unwrap(), recipe.guest().unwrap()]
+        [recipe.cross().unwrap(), recipe.stdlib().unwrap(), recipe.guest().unwrap()]
     }
 
     #[test]
@@ -263,28 +229,8 @@ mod tests {
         let before = digests(&folder);
         fs::write(folder.path().join("bridge/src/a.c"), "int b;").unwrap();
         let after = digests(&folder);
-        assert_eq!(before[..3], after[..3]);
-        assert_ne!(before[3], after[3]);
-    }
-
-    #[test]
-    fn a_change_of_numpy_leaves_cpython_alone() {
-        let folder = folder();
-        let before = digests(&folder);
-        fs::write(folder.path().join("toolchain/adjust_numpy.py"), "8").unwrap();
-        let after = digests(&folder);
         assert_eq!(before[..2], after[..2]);
-        assert!(before[2] != after[2] && before[3] != after[3]);
-    }
-
-    #[test]
-    fn a_change_of_cpython_alone_leaves_numpy_alone() {
-        let folder = folder();
-        let before = digests(&folder);
-        fs::write(folder.path().join("toolchain/adjust.py"), "8").unwrap();
-        let after = digests(&folder);
-        assert!(before[0] != after[0] && before[3] != after[3]);
-        assert_eq!(before[2], after[2]);
+        assert_ne!(before[2], after[2]);
     }
 
     #[test]
@@ -293,9 +239,9 @@ mod tests {
         let before = digests(&folder);
         fs::rename(folder.path().join("filesystem/f.c"), folder.path().join("filesystem/g.c")).unwrap();
         let renamed = digests(&folder);
-        assert_ne!(before[3], renamed[3]);
+        assert_ne!(before[2], renamed[2]);
         fs::write(folder.path().join("package/vivarium/data.bin"), "").unwrap();
-        assert_ne!(renamed[3], digests(&folder)[3]);
+        assert_ne!(renamed[2], digests(&folder)[2]);
     }
 
     #[test]

@@ -9,7 +9,6 @@ use vivarium_guest_recipe::{GUEST_FILE, GUEST_STAGE, Recipe, options};
 
 use super::context::{Context, Work};
 use super::cross::Cross;
-use super::numpy::Numpy;
 use super::zig::Zig;
 use super::{command, native, python, source, stdlib};
 
@@ -22,25 +21,19 @@ pub(crate) fn guest(context: &Context) -> anyhow::Result<PathBuf> {
     let interpreter = native::python(context)?;
     let (cross, zig) = (Cross::build(context)?, Zig::new(context)?);
     let tree = stdlib::tree(context, &cross)?;
-    let numpy = Numpy::build(context, &cross)?;
     let headers = source::python(context)?.join("Include");
     let folder = context.digested_stage(GUEST_STAGE, Recipe::guest, "linking the guest", |work| {
         let log = context.logs().join("link.log");
         let archive = work.scratch.join("archive");
         let mut pack = python::script(context, &interpreter, "pack.py");
-        pack.arg(&archive).arg(context.recipe.folder().join("package")).arg(&tree).arg(numpy.tree());
+        pack.arg(&tree).arg(context.recipe.folder().join("package")).arg(&archive);
         command::run(&mut pack, &log)?;
 
         let compiler = Compiler { context, zig: &zig, work, headers, cross: &cross, archive };
         let objects = compiler.objects(&log)?;
         let linked = work.scratch.join("linked.wasm");
         let mut link = zig.tool("cc");
-        link.args(&objects)
-            .arg(numpy.object())
-            .args(cross.libraries())
-            .args(options::LINK)
-            .arg("-o")
-            .arg(&linked);
+        link.args(&objects).args(cross.libraries()).args(options::LINK).arg("-o").arg(&linked);
         command::run(&mut link, &log)?;
         let mut strip = python::script(context, &interpreter, "strip.py");
         strip.arg(&linked).arg(work.result.join(GUEST_FILE));

@@ -1,5 +1,5 @@
 //! Carries out the recipe of `vivarium-guest-recipe`: downloads, native Python, CPython for WASI,
-//! standard library, NumPy, link. Each stage is kept in the cache under the digest of its inputs.
+//! standard library, link. Each stage is kept in the cache under the digest of its inputs.
 
 pub(crate) mod command;
 pub(crate) mod context;
@@ -7,7 +7,6 @@ mod cross;
 mod download;
 mod link;
 pub(crate) mod native;
-mod numpy;
 mod progress;
 mod python;
 pub(crate) mod source;
