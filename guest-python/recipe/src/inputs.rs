@@ -58,9 +58,9 @@ impl Recipe {
         self.folder.join(PROFILE)
     }
 
-    /// The folders to watch for changes.
+    /// The files and folders to watch for changes.
     pub fn watched(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        GUEST_FOLDERS.iter().map(|(name, _)| self.folder.join(name))
+        GUEST_FOLDERS.iter().map(|(name, _)| self.folder.join(name)).chain([self.profile()])
     }
 
     /// Names the native Python: depends on this machine's platform.
