@@ -24,6 +24,7 @@ pub fn python(script: &str) -> Command {
         .arg(workspace().join("tests/python").join(script))
         .env("PYTHONPATH", from_environment("VIVARIUM_CLIENT_PACKAGES"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("HYPOTHESIS_STORAGE_DIRECTORY", std::env::temp_dir().join("vivarium-hypothesis"))
         .env("VIVARIUM_PROTO", workspace().join("proto/proto/udfproto.proto"));
     command
 }
