@@ -176,7 +176,7 @@ impl Exchange {
         let (sender, mut inputs) = mpsc::channel(self.settings.input_queue);
         reader.spawn(ends::read(first, messages, self.decoder(&version, phase), sender));
 
-        let aggregation = match version.spec.kind {
+        let aggregation = match version.spec().kind {
             // Whether its answer names groups is known from the schema only.
             FunctionKind::Aggregate { .. } => Some(self.aggregation(phase, &mut inputs).await?),
             _ => None,
@@ -191,7 +191,7 @@ impl Exchange {
         if self.caller.logs {
             session.keep_logs();
         }
-        let outcome = match (&version.spec.kind, aggregation) {
+        let outcome = match (&version.spec().kind, aggregation) {
             (_, Some(aggregation)) => self.aggregate(&mut session, aggregation, &mut inputs, &answers).await,
             (FunctionKind::Table, _) => self.table(&version, &mut session, &mut inputs, &answers).await,
             (FunctionKind::Map, _) => self.map(&mut session, inputs, &answers).await,
@@ -210,7 +210,7 @@ impl Exchange {
     }
 
     fn decoder(&self, version: &Version, phase: Phase) -> InputDecoder {
-        let spec = &version.spec;
+        let spec = version.spec();
         let takes_rows = !matches!(spec.kind, FunctionKind::Aggregate { .. } | FunctionKind::Map);
         let convert = matches!(version.dialect, Dialect::DatabendUdf | Dialect::ArrowUdf);
         InputDecoder::new(
