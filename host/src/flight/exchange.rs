@@ -14,7 +14,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow_flight::FlightData;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
@@ -58,11 +58,14 @@ pub(super) struct ExchangeSettings {
     input_queue: usize,
     idle: Duration,
     limits: InputLimits,
+    /// Whether the server waits for exchanges no longer.
+    cut: watch::Receiver<bool>,
 }
 
 impl ExchangeSettings {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, cut: watch::Receiver<bool>) -> Self {
         Self {
+            cut,
             output_queue: config.server.output_queue_messages.get(),
             input_queue: config.server.input_queue_messages.get(),
             idle: Duration::from_secs(config.server.idle_timeout_s),
@@ -97,6 +100,8 @@ pub(super) enum ExchangeError {
     Idle { limit_s: u64 },
     #[error("{}", .0.message())]
     Client(Status),
+    #[error("the server is shutting down and waits for this exchange no longer (limit server.drain_s)")]
+    Cut,
     #[error("the client went away")]
     Gone,
     #[error("a part of the exchange gave up")]
@@ -115,6 +120,7 @@ impl Failure for ExchangeError {
             Self::Encode(_) | Self::Lost => Code::Internal,
             Self::Idle { .. } => Code::DeadlineExceeded,
             Self::Client(status) => status.code(),
+            Self::Cut => Code::Unavailable,
             Self::Gone => Code::Cancelled,
         }
     }
@@ -135,10 +141,12 @@ pub(super) async fn serve(
         query = caller.query
     );
     async {
+        let mut cut = settings.cut.clone();
         let exchange = Exchange { functions, settings, caller, results: results.clone() };
         let outcome = tokio::select! {
             outcome = exchange.run(messages) => outcome,
             () = results.closed() => Err(ExchangeError::Gone),
+            Ok(_) = cut.wait_for(|cut| *cut) => Err(ExchangeError::Cut),
         };
         if let Err(error) = outcome {
             tracing::info!(code = ?error.code(), error = error.to_string(), "exchange failed");
