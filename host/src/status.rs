@@ -135,7 +135,7 @@ impl Failure for SessionError {
         match self {
             Self::Image(error) => error.code(),
             Self::Admission(error) => error.code(),
-            Self::Class { .. } => Code::NotFound,
+            Self::Class(_) => Code::NotFound,
             Self::Worker(error) => error.code(),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use vivarium_runtime::{BuildError, CallError, ForkError};
 
+use crate::config::UnknownClass;
 use crate::environment::EnvironmentError;
 use crate::imports::{ImportError, ImportsError};
 use crate::packages::{PackageError, PackagesError};
@@ -211,7 +212,8 @@ pub enum ImageError {
 pub enum AdmissionError {
     /// None became free in time.
     #[error(
-        "no sandbox became free within {waited_s} s (limits: {limit} at the same time, {limit_of_tenant} of one tenant)"
+        "no sandbox became free within {waited_s} s (limits: {limit} at the same time, {limit_of_tenant} of one tenant{}, and their memory)",
+        .limit_of_function.map(|limit| format!(", {limit} of this function")).unwrap_or_default()
     )]
     NoPlace {
         /// Seconds waited.
@@ -220,6 +222,8 @@ pub enum AdmissionError {
         limit: usize,
         /// Sandboxes of one tenant at the same time.
         limit_of_tenant: usize,
+        /// Sandboxes of the function at the same time, if its resource class says.
+        limit_of_function: Option<usize>,
     },
     /// Too many of the tenant's wait already.
     #[error(
@@ -245,11 +249,8 @@ pub enum SessionError {
     #[error(transparent)]
     Admission(#[from] AdmissionError),
     /// The function's resource class was taken out of the configuration.
-    #[error("the resource class `{class}` is not configured any more; provision the function again")]
-    Class {
-        /// The class.
-        class: String,
-    },
+    #[error("{0} any more; provision the function again")]
+    Class(#[from] UnknownClass),
     /// The work was not done.
     #[error(transparent)]
     Worker(#[from] WorkerError),

@@ -9,7 +9,7 @@ use vivarium_runtime::{FunctionFiles, FunctionSpec, GuestFile, Interpreter};
 
 use super::definition::Definition;
 use super::error::{PrepareError, ProvisionError};
-use crate::imports::{self, Import, ImportedFile, Imports};
+use crate::imports::{self, GuestImports, Import, ImportedFile, Imports};
 use crate::packages::{self, Packages, ResolvedPackage};
 use crate::sql_types;
 
@@ -92,23 +92,21 @@ impl Preparer {
             false => Some(self.packages.collect(&packages::parse_requirements(&requirements)?)?),
         };
 
-        let mut interpreter = Interpreter::for_code(source);
-        for file in &imported {
-            if file.name.ends_with(".py") {
-                interpreter = interpreter.max(Interpreter::for_code(&String::from_utf8_lossy(&file.content)));
-            }
-        }
-        let mut files = imports::guest_files(&imported);
+        let numpy = |code: &str| Interpreter::for_code(code) == Interpreter::NumPy;
+        let wants_numpy = numpy(source)
+            || collected.as_ref().is_some_and(|packages| packages.interpreter == Interpreter::NumPy)
+            || imported.iter().any(|file| {
+                file.name.ends_with(".py") && numpy(&String::from_utf8_lossy(&file.content))
+            });
+        let interpreter = if wants_numpy { Interpreter::NumPy } else { Interpreter::Plain };
+        let GuestImports { files, search_path, x_options } = imports::guest_files(&imported);
+        let file = |(path, content)| GuestFile { path, content };
+        let mut files = FunctionFiles { files: files.into_iter().map(file).collect(), search_path, x_options };
         let mut resolved = Vec::new();
         if let Some(collected) = collected {
-            interpreter = interpreter.max(collected.interpreter);
             files.search_path.push(PACKAGES.to_owned());
-            files.files.extend(
-                collected
-                    .files
-                    .into_iter()
-                    .map(|(path, content)| GuestFile { path: format!("{PACKAGES}/{path}"), content }),
-            );
+            let below = |(path, content)| file((format!("{PACKAGES}/{path}"), content));
+            files.files.extend(collected.files.into_iter().map(below));
             resolved = collected.packages;
         }
         let materials = Materials {
@@ -173,11 +171,11 @@ pub(super) fn merge_requirements(requirements: &mut Vec<String>, inline: Vec<Str
 
 /// The code among the imported files.
 fn code_at(location: &str, imports: &[Import], imported: &[ImportedFile]) -> Result<String, PrepareError> {
-    let name = imports::basename(location);
+    let name = location.rsplit('/').next().unwrap_or(location);
     let file = imports
         .iter()
         .any(|import| import.location == location)
-        .then(|| imported.iter().rev().find(|file| Some(file.name.as_str()) == name))
+        .then(|| imported.iter().find(|file| file.name == name))
         .flatten()
         .ok_or_else(|| PrepareError::NoCode { location: location.to_owned() })?;
     std::str::from_utf8(&file.content)

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use vivarium_runtime::{Capabilities, Engine, FunctionSpec, Image};
+use vivarium_runtime::{Capabilities, Engine, FunctionSpec, Image, Limits};
 
 pub use self::admission::Admission;
 pub use self::definition::Definition;
@@ -36,13 +36,13 @@ pub use self::materials::{ImportedDigest, Materials};
 pub use self::registry::{Version, VersionId};
 pub use self::session::{Cancelled, Sandbox, Session};
 
+use self::admission::Demand;
 use self::definition::EnvironmentMark;
 use self::images::Images;
 use self::materials::Preparer;
 use self::registry::{Environment, Quota, Registry};
 use self::store::Store;
-use crate::classes::Classes;
-use crate::config::Config;
+use crate::config::{Classes, Config};
 use crate::environment::Environments;
 use crate::imports::Imports;
 use crate::packages::{self, Packages};
@@ -64,6 +64,7 @@ pub struct Functions {
     admission: Admission,
     workers: Arc<WorkerPool>,
     classes: Classes,
+    limits: Limits,
     capabilities: Capabilities,
     code_bytes: u64,
     image_wait: Duration,
@@ -120,7 +121,8 @@ impl Functions {
             environment_key,
             admission: Admission::new(config),
             workers,
-            classes: Classes::new(config),
+            classes: config.classes.clone(),
+            limits: config.limits.clone(),
             capabilities: Capabilities::default(),
             code_bytes: config.build_limits.code_bytes,
             image_wait: Duration::from_secs(config.server.image_wait_s),
@@ -249,16 +251,21 @@ impl Functions {
     /// [`SessionError`]: the image could not be built or is not ready in time, or there is no
     /// place in time.
     pub async fn open(&self, version: &Arc<Version>) -> Result<Session, SessionError> {
-        let class = version.definition.class.as_deref();
-        let limits = self.classes.limits(class).ok_or_else(|| SessionError::Class {
-            class: class.unwrap_or_default().to_owned(),
-        })?;
         let image = self.image(version).await?;
-        let permit = self.admission.enter(&version.id.tenant).await?;
+        let (limits, places) = match version.definition.class.as_deref() {
+            None => (self.limits.clone(), None),
+            Some(class) => {
+                let (_, class) = self.classes.find(class)?;
+                (class.limits(&self.limits), class.max_concurrent_exchanges)
+            }
+        };
+        let function = places.map(|limit| version.places(limit.get()));
+        let demand = Demand { memory_bytes: limits.memory_bytes, function };
+        let permit = self.admission.enter(&version.id.tenant, &demand).await?;
         Ok(Session::new(
             Arc::clone(version),
             image,
-            limits.clone(),
+            limits,
             self.capabilities.clone(),
             Arc::clone(&self.workers),
             permit,

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use vivarium_runtime::{FunctionSpec, Image};
 
+use super::admission::FunctionPlaces;
 use super::definition::{Definition, EnvironmentMark};
 use super::error::{CallRefused, PrepareError, ProvisionError};
 use super::images::{ImageState, Ready};
@@ -63,6 +64,8 @@ pub struct Version {
     has_its_environment: bool,
     /// Where its image is on its way to memory.
     pub(super) image: watch::Sender<ImageState>,
+    /// Where its resource class bounds the exchanges that run at the same time.
+    places: OnceLock<Arc<FunctionPlaces>>,
     /// The imports, with the addresses of the latest provisioning: older ones have expired.
     imports: Mutex<Vec<Import>>,
     /// Seconds since the Unix epoch.
@@ -90,6 +93,7 @@ impl Version {
             environment_mark,
             has_its_environment: true,
             image: watch::Sender::new(ImageState::Absent),
+            places: OnceLock::new(),
             last_used: AtomicU64::new(now),
             last_provisioned: AtomicU64::new(now),
         }
@@ -130,6 +134,11 @@ impl Version {
             ImageState::Ready(ready) => Some(Arc::clone(&ready.materials)),
             _ => None,
         }
+    }
+
+    /// The places of its exchanges.
+    pub(super) fn places(&self, limit: usize) -> Arc<FunctionPlaces> {
+        Arc::clone(self.places.get_or_init(|| Arc::new(FunctionPlaces::new(limit))))
     }
 
     /// The imports, with addresses that are valid if any are.
