@@ -122,7 +122,11 @@ impl Server {
         let cache_dir = config.cache_dir();
         let engine_config = EngineConfig {
             cache_dir: Some(cache_dir.clone()),
-            max_instances: config.concurrent_exchanges().saturating_add(config.server.build_workers.get()),
+            max_instances: config
+                .server
+                .max_concurrent_exchanges
+                .get()
+                .saturating_add(config.server.build_workers.get()),
             host_memory_bytes: config.server.host_memory_bytes,
         };
         let engine =
