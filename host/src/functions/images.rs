@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use vivarium_runtime::{BuildError, BuildLimits, CallError, Engine, Image};
+use vivarium_runtime::{BuildError, BuildLimits, CallError, Engine, FunctionFiles, Image};
 
 use super::error::{ImageError, StartError};
 use super::registry::Version;
@@ -176,7 +176,8 @@ impl Shared {
     }
 
     fn build(&self, version: &Version) -> Result<Image, BuildError> {
-        let image = self.engine.build_image(&version.guest_spec(), &self.limits)?;
+        let image =
+            self.engine.build_image(&version.guest_spec(), &FunctionFiles::default(), &self.limits)?;
         tracing::info!(
             tenant = version.id.tenant,
             function = version.name(),

@@ -254,6 +254,8 @@ pub(super) mod tests {
             null_handling: NullHandling::default(),
             on_error: Default::default(),
             environment: BTreeMap::new(),
+            interpreter: Default::default(),
+            files_digest: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tonic::Code;
-use vivarium_runtime::{FunctionSpec, NullHandling};
+use vivarium_runtime::{FunctionSpec, Interpreter, NullHandling};
 
 use crate::sql_types::{self, Dialect, SqlTypeError};
 use crate::status::Failure;
@@ -147,6 +147,7 @@ pub fn parse(text: &str, imports: usize, max_bytes: usize) -> Result<FunctionSpe
     }
     let result = sql_types::parse_field("result", &result_type, Dialect::Databend)
         .map_err(|source| SpecError::Type { key: "result_type".to_owned(), source })?;
+    let interpreter = Interpreter::for_code(&code);
     Ok(FunctionSpec {
         name: handler.clone(),
         handler,
@@ -158,6 +159,8 @@ pub fn parse(text: &str, imports: usize, max_bytes: usize) -> Result<FunctionSpe
         null_handling: NullHandling::CallOnNull,
         on_error: Default::default(),
         environment: Default::default(),
+        interpreter,
+        files_digest: None,
     })
 }
 
