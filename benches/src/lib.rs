@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use vivarium_runtime::{BuildLimits, Engine, EngineConfig, FunctionSpec, Image, NullHandling, worker_thread};
+use vivarium_runtime::{
+    BuildLimits, Engine, EngineConfig, FunctionFiles, FunctionSpec, Image, NullHandling, worker_thread,
+};
 
 /// Rows in a batch, as engines send them.
 pub const BATCH_ROWS: usize = 65_536;
@@ -36,9 +38,11 @@ pub fn image(engine: &Engine, code: &str, parameters: &[DataType], result: DataT
         null_handling: NullHandling::CallOnNull,
         on_error: Default::default(),
         environment: Default::default(),
+        interpreter: Default::default(),
+        files_digest: None,
     };
     engine
-        .build_image(&spec, &BuildLimits::default())
+        .build_image(&spec, &FunctionFiles::default(), &BuildLimits::default())
         .unwrap_or_else(|error| panic!("the function does not build: {error}"))
 }
 

@@ -22,4 +22,11 @@
  */
 int vivarium_fs_put(const char *path, size_t path_len, const void *data, size_t len, int copy);
 
+/* Creates the files of an archive as archive.h describes it. They and their names keep pointing into
+ * `archive`, which must stay valid and unchanged for ever.
+ *
+ * Returns 0 or a WASI errno: INVAL (not an archive), or what vivarium_fs_put() answers for the first
+ * file that cannot be created. */
+int vivarium_fs_mount(const void *archive, size_t len);
+
 #endif

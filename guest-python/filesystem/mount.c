@@ -100,6 +100,25 @@ int vivarium_fs_put(const char *path, size_t path_len, const void *data, size_t 
     return WASI_SUCCESS;
 }
 
+int vivarium_fs_mount(const void *bytes, size_t len)
+{
+    struct archive archive;
+    if (!archive_open(&archive, bytes, len)) {
+        return WASI_EINVAL;
+    }
+    for (uint32_t i = 0; i < archive.count; i++) {
+        struct archive_entry entry;
+        if (!archive_entry(&archive, i, &entry)) {
+            return WASI_EINVAL;
+        }
+        int result = vivarium_fs_put(entry.path, entry.path_len, entry.data, entry.data_len, 0);
+        if (result != WASI_SUCCESS) {
+            return result;
+        }
+    }
+    return WASI_SUCCESS;
+}
+
 /* Ends the guest: without its standard library there is nothing that could run. */
 static void require(bool done)
 {
@@ -113,11 +132,5 @@ __attribute__((constructor(101))) static void mount(void)
 {
     struct node *tmp = node_create(node_root(), "tmp", 3, NODE_DIRECTORY, true, true, BUILD_TIME);
     require(tmp != NULL);
-    struct archive archive;
-    require(archive_open(&archive, vivarium_archive, vivarium_archive_len));
-    for (uint32_t i = 0; i < archive.count; i++) {
-        struct archive_entry entry;
-        require(archive_entry(&archive, i, &entry));
-        require(vivarium_fs_put(entry.path, entry.path_len, entry.data, entry.data_len, 0) == WASI_SUCCESS);
-    }
+    require(vivarium_fs_mount(vivarium_archive, vivarium_archive_len) == WASI_SUCCESS);
 }

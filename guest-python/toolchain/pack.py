@@ -1,11 +1,13 @@
 """Packs the guest's files into the archive that filesystem/archive.h describes.
 
-usage: pack.py STDLIB_TREE PACKAGE_DIRECTORY ARCHIVE
+usage: pack.py ARCHIVE [--packages FOLDER]... [--tree FOLDER]...
+
+The trees are taken as they are; the packages go into the folder for packages, as bytecode.
 """
 
+import argparse
 import pathlib
 import struct
-import sys
 
 from compile import compile_file
 
@@ -14,13 +16,19 @@ MAGIC = b"VIVFS001"
 ALIGNMENT = 16
 
 
-def collect(stdlib: pathlib.Path, package: pathlib.Path) -> dict[str, bytes]:
-    """Absolute guest path to contents; Python sources become bytecode."""
-    files = {f"/{file.relative_to(stdlib).as_posix()}": file.read_bytes() for file in stdlib.rglob("*") if file.is_file()}
-    for file in sorted(package.rglob("*")):
-        if not file.is_file() or "__pycache__" in file.parts or "tests" in file.relative_to(package).parts:
+def collect(packages: list[pathlib.Path], trees: list[pathlib.Path]) -> dict[str, bytes]:
+    """Absolute guest path to contents: trees as they are, packages as bytecode."""
+    files = {
+        f"/{file.relative_to(tree).as_posix()}": file.read_bytes()
+        for tree in trees
+        for file in tree.rglob("*")
+        if file.is_file()
+    }
+    sources = [(file.relative_to(folder), file) for folder in packages for file in folder.rglob("*")]
+    for relative, file in sorted(sources):
+        if not file.is_file() or not {"__pycache__", "tests"}.isdisjoint(relative.parts):
             continue
-        path = f"{SITE_PACKAGES}/{file.relative_to(package).as_posix()}"
+        path = f"{SITE_PACKAGES}/{relative.as_posix()}"
         if file.suffix == ".py":
             files[path + "c"] = compile_file(file, path)
         else:
@@ -44,8 +52,12 @@ def pack(files: dict[str, bytes]) -> bytes:
 
 
 def main() -> None:
-    stdlib, package, archive = map(pathlib.Path, sys.argv[1:])
-    archive.write_bytes(pack(collect(stdlib, package)))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("archive", type=pathlib.Path)
+    for option in ("--packages", "--tree"):
+        parser.add_argument(option, type=pathlib.Path, action="append", default=[])
+    arguments = parser.parse_args()
+    arguments.archive.write_bytes(pack(collect(arguments.packages, arguments.tree)))
 
 
 if __name__ == "__main__":

@@ -422,11 +422,16 @@ impl Config {
         PoolSize { threads, threads_of_tenant: threads.div_ceil(2), ..self.worker_pool() }
     }
 
-    /// Exchanges that may run at the same time: what is configured, or what fits into
-    /// `server.host_memory_bytes` beside the builds if that is less.
+    /// Memory that exchanges may be promised at the same time, in bytes: what builds leave of
+    /// `server.host_memory_bytes`.
+    pub fn exchange_memory_bytes(&self) -> u64 {
+        self.server.host_memory_bytes.saturating_sub(self.build_memory_bytes())
+    }
+
+    /// Exchanges with the default limits that may run at the same time: what is configured, or what
+    /// fits into the memory if that is less.
     pub fn concurrent_exchanges(&self) -> usize {
-        let room = self.server.host_memory_bytes.saturating_sub(self.build_memory_bytes());
-        let fit = room / self.limits.memory_bytes.max(1);
+        let fit = self.exchange_memory_bytes() / self.limits.memory_bytes.max(1);
         let fit = usize::try_from(fit).unwrap_or(usize::MAX).max(1);
         self.server.max_concurrent_exchanges.get().min(fit)
     }

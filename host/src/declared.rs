@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Field};
 use vivarium_runtime::{
-    BuildError, BuildLimits, Declaration, DeclaredKind, Engine, FunctionKind, FunctionSpec, Image, Limits,
-    ModuleSource,
+    BuildError, BuildLimits, Declaration, DeclaredKind, Engine, FunctionFiles, FunctionKind, FunctionSpec,
+    Image, Interpreter, ModuleSource,
 };
 
 use crate::sql_types::{self, Dialect, SqlTypeError};
@@ -166,7 +166,8 @@ pub fn load(
     for path in paths {
         let code = read_source(path, limits.code_bytes)?;
         let filename = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let module = ModuleSource { filename, code, ..ModuleSource::default() };
+        let interpreter = Interpreter::for_code(&code);
+        let module = ModuleSource { filename, code, interpreter, ..ModuleSource::default() };
         let declarations = describe(engine, &module, limits)
             .map_err(|error| DeclaredError::Module { path: path.clone(), error: Box::new(error) })?;
         if declarations.is_empty() {
@@ -195,14 +196,7 @@ pub fn describe(
     module: &ModuleSource,
     limits: &BuildLimits,
 ) -> Result<Vec<Declaration>, BuildError> {
-    let limits = Limits {
-        fuel_per_batch: limits.fuel,
-        deadline_ms: limits.deadline_ms,
-        memory_bytes: limits.memory_bytes,
-        log_bytes: limits.log_bytes,
-        ..Limits::default()
-    };
-    engine.describe(module, &limits)
+    engine.describe(module, limits)
 }
 
 fn databend_builtins(
@@ -254,9 +248,10 @@ fn build(
         let error = Box::new(DeclarationError::OpenMap);
         return Err(DeclaredError::Function { path: path(), function: function(), error });
     }
-    let image = engine.build_image(&sql_types::guest_spec(&spec), limits).map_err(|error| {
-        DeclaredError::Build { path: path(), function: function(), error: Box::new(error) }
-    })?;
+    let image =
+        engine.build_image(&sql_types::guest_spec(&spec), &FunctionFiles::default(), limits).map_err(
+            |error| DeclaredError::Build { path: path(), function: function(), error: Box::new(error) },
+        )?;
     Ok(Declared { spec, dialect: declaration.dialect.into(), image })
 }
 
@@ -313,6 +308,8 @@ pub fn spec(module: &ModuleSource, declaration: &Declaration) -> Result<Function
         null_handling: declaration.null_handling,
         on_error: declaration.on_error,
         environment: module.environment.clone(),
+        interpreter: module.interpreter,
+        files_digest: None,
     })
 }
 

@@ -20,6 +20,9 @@ use crate::functions::{Functions, StartError};
 use crate::provisioning::Provisioning;
 use crate::workers::WorkerPool;
 
+/// How long exchanges that are cut off have to tell their clients.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// A server that owns its addresses and is ready to run.
 #[derive(Debug)]
 pub struct Server {
@@ -119,7 +122,11 @@ impl Server {
         let cache_dir = config.cache_dir();
         let engine_config = EngineConfig {
             cache_dir: Some(cache_dir.clone()),
-            max_instances: config.concurrent_exchanges().saturating_add(config.server.build_workers.get()),
+            max_instances: config
+                .server
+                .max_concurrent_exchanges
+                .get()
+                .saturating_add(config.server.build_workers.get()),
             host_memory_bytes: config.server.host_memory_bytes,
         };
         let engine =
@@ -177,7 +184,8 @@ impl Server {
             .advertised_endpoint
             .clone()
             .unwrap_or_else(|| format!("http://{}", listeners.addresses.flight));
-        let flight = Flight::service(Arc::clone(&functions), &config);
+        let (cut, is_cut) = watch::channel(false);
+        let flight = Flight::service(Arc::clone(&functions), &config, is_cut);
         let provisioning = Provisioning::service(functions, &config, endpoint);
 
         let (stop, stopped) = watch::channel(false);
@@ -205,10 +213,14 @@ impl Server {
         let drain = Duration::from_secs(config.server.drain_s);
         tracing::info!(limit_s = config.server.drain_s, "draining");
         tokio::select! {
-            served = serving => served.map(|()| Ended::Drained).map_err(ServerError::from),
-            () = tokio::time::sleep(drain) => Ok(Ended::Cut),
-            () = abort => Ok(Ended::Cut),
+            served = &mut serving => return served.map(|()| Ended::Drained).map_err(ServerError::from),
+            () = tokio::time::sleep(drain) => {}
+            () = abort => {}
         }
+        // Clients are told; those that do not listen are not waited for.
+        cut.send_replace(true);
+        let _ = tokio::time::timeout(FAREWELL, serving).await;
+        Ok(Ended::Cut)
     }
 }
 

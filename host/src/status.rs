@@ -20,7 +20,9 @@
 use tonic::{Code, Status};
 use vivarium_runtime::{BuildError, CallError, ForkError, FunctionErrorKind, InputError, SpecError};
 
-use crate::functions::{AdmissionError, CallRefused, ImageError, ProvisionError, SandboxError, SessionError};
+use crate::functions::{
+    AdmissionError, CallRefused, ImageError, PrepareError, ProvisionError, SandboxError, SessionError,
+};
 use crate::token::TokenError;
 use crate::workers::WorkerError;
 
@@ -79,6 +81,8 @@ impl Failure for ProvisionError {
             Self::CodeTooLarge { .. } | Self::TooManyOfTenant { .. } | Self::TooManyOfAll { .. } => {
                 Code::ResourceExhausted
             }
+            Self::Packages(error) => error.code(),
+            Self::Imports(error) => error.code(),
             Self::Store(_) => Code::Internal,
             Self::Worker(error) => error.code(),
         }
@@ -98,9 +102,21 @@ impl Failure for CallRefused {
 impl Failure for ImageError {
     fn code(&self) -> Code {
         match self {
-            Self::Build(error) => error.code(),
+            Self::Prepare(error) => error.code(),
             Self::NotReady { .. } => Code::DeadlineExceeded,
             Self::Worker(error) => error.code(),
+        }
+    }
+}
+
+impl Failure for PrepareError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Build(error) => error.code(),
+            Self::Packages(error) => error.code(),
+            Self::Imports(error) => error.code(),
+            Self::NoCode { .. } | Self::CodeNotText { .. } => Code::InvalidArgument,
+            Self::EnvironmentChanged => Code::NotFound,
         }
     }
 }
@@ -119,6 +135,7 @@ impl Failure for SessionError {
         match self {
             Self::Image(error) => error.code(),
             Self::Admission(error) => error.code(),
+            Self::Class(_) => Code::NotFound,
             Self::Worker(error) => error.code(),
         }
     }

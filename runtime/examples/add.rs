@@ -8,7 +8,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, Field};
 use arrow::record_batch::RecordBatch;
-use vivarium_runtime::{BuildLimits, Capabilities, Engine, EngineConfig, FunctionSpec, Limits};
+use vivarium_runtime::{
+    BuildLimits, Capabilities, Engine, EngineConfig, FunctionFiles, FunctionSpec, Limits,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::new(EngineConfig::default())?;
@@ -23,8 +25,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         null_handling: Default::default(),
         on_error: Default::default(),
         environment: Default::default(),
+        interpreter: Default::default(),
+        files_digest: None,
     };
-    let image = engine.build_image(&spec, &BuildLimits::default())?;
+    let image = engine.build_image(&spec, &FunctionFiles::default(), &BuildLimits::default())?;
     println!("image: {} KiB beyond the interpreter", image.stored_bytes() >> 10);
 
     let mut instance = image.fork(&Limits::default(), &Capabilities::default())?;

@@ -10,7 +10,8 @@ use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, Field};
 use arrow::record_batch::RecordBatch;
 use vivarium_runtime::{
-    BuildLimits, Capabilities, Engine, EngineConfig, FunctionSpec, Image, Limits, worker_thread,
+    BuildLimits, Capabilities, Engine, EngineConfig, FunctionFiles, FunctionSpec, Image, Limits,
+    worker_thread,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -35,12 +36,17 @@ fn measure() -> Result<(), Box<dyn Error>> {
     let mut builds = Vec::new();
     for number in 0..20 {
         let spec = spec(&format!("def f(a, b):\n    return a + b + 0 * {number}\n"));
-        let (took, image) = time(|| engine.build_image(&spec, &BuildLimits::default()));
+        let (took, image) =
+            time(|| engine.build_image(&spec, &FunctionFiles::default(), &BuildLimits::default()));
         image?;
         builds.push(took);
     }
     println!("build image             {}", quantiles(&mut builds));
-    let image = engine.build_image(&spec("def f(a, b):\n    return a + b\n"), &BuildLimits::default())?;
+    let image = engine.build_image(
+        &spec("def f(a, b):\n    return a + b\n"),
+        &FunctionFiles::default(),
+        &BuildLimits::default(),
+    )?;
     println!(
         "image                   {} KiB in memory, {} KiB stored, {} MiB address space, {} fuel",
         image.stored_bytes() >> 10,
@@ -82,6 +88,8 @@ fn spec(code: &str) -> FunctionSpec {
         null_handling: Default::default(),
         on_error: Default::default(),
         environment: Default::default(),
+        interpreter: Default::default(),
+        files_digest: None,
     }
 }
 
@@ -175,7 +183,7 @@ fn parallel(image: &Image) -> Result<(), Box<dyn Error>> {
 }
 
 fn speed(engine: &Engine, code: &str) -> Result<(), Box<dyn Error>> {
-    let image = engine.build_image(&spec(code), &BuildLimits::default())?;
+    let image = engine.build_image(&spec(code), &FunctionFiles::default(), &BuildLimits::default())?;
     let one = batch(1)?;
     let mut best = Duration::MAX;
     let mut fuel = 0;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::files::FunctionFiles;
 use crate::function::{NullHandling, OnError};
+use crate::interpreter::Interpreter;
 
 /// Python source whose declarations are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,10 @@ pub struct ModuleSource {
     pub code: String,
     /// Environment variables that the code sees.
     pub environment: BTreeMap<String, String>,
+    /// The interpreter that it is executed in.
+    pub interpreter: Interpreter,
+    /// Files that it can import and read.
+    pub files: FunctionFiles,
 }
 
 /// A function that a module declares with a decorator. Types are text, in the words of the

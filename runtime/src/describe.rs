@@ -2,17 +2,14 @@
 
 use serde::Deserialize;
 
-use crate::build::{BuildError, write_text};
+use crate::build::{BuildError, fork_bare, mount, write_text};
 use crate::call::{CallError, ProtocolViolation};
-use crate::capabilities::Capabilities;
 use crate::declaration::{Declaration, DeclaredKind, Dialect, ModuleSource};
 use crate::engine::Engine;
 use crate::function::{NullHandling, OnError, check_module};
 use crate::guest::Guest;
-use crate::host_state::HostState;
-use crate::limits::Limits;
+use crate::limits::BuildLimits;
 use crate::stack::with_guest_stack;
-use crate::trap::CallLimits;
 
 /// Functions that a module may declare, parameters that one of them may have.
 const COUNT_MAX: usize = 1000;
@@ -24,20 +21,14 @@ const NAME_BYTES_MAX: usize = 1024;
 pub(crate) fn describe(
     engine: &Engine,
     module: &ModuleSource,
-    limits: &Limits,
+    limits: &BuildLimits,
 ) -> Result<Vec<Declaration>, BuildError> {
-    check_module(&module.filename, &module.code, &module.environment, limits.input_bytes)?;
+    check_module(&module.filename, &module.code, &module.environment, limits.code_bytes)?;
+    module.files.check(limits)?;
+    let interpreter = engine.0.interpreter(module.interpreter).map_err(Box::new)?;
     with_guest_stack(|| {
-        let inner = &engine.0;
-        let _admitted = inner.admission.reserve(limits.memory_bytes)?;
         // As when an image is built: a module must not behave differently here and there.
-        let state = HostState::new(limits.memory_bytes, limits.log_bytes, Capabilities::default(), true);
-        let call_limits = CallLimits {
-            fuel: limits.fuel_per_batch,
-            deadline_ms: limits.deadline_ms,
-            memory_bytes: limits.memory_bytes,
-        };
-        let mut guest = inner.fork(&inner.base_memory, &inner.base.globals, state, call_limits)?;
+        let (_admitted, mut guest) = fork_bare(engine, &interpreter, limits)?;
         let described = guest.begin().and_then(|()| ask(&mut guest, module));
         guest.end();
         described.map_err(|error| BuildError::Call {
@@ -48,10 +39,13 @@ pub(crate) fn describe(
 }
 
 fn ask(guest: &mut Guest, module: &ModuleSource) -> Result<Vec<Declaration>, CallError> {
+    mount(guest, &module.files)?;
     let json = serde_json::json!({
         "filename": module.filename,
         "code": module.code,
         "environment": module.environment,
+        "search_path": module.files.search_path,
+        "x_options": module.files.x_options,
     });
     let (spec, spec_len) = write_text(guest, &json.to_string())?;
     let described = guest.describe(spec, spec_len)?;

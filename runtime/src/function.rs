@@ -8,7 +8,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Everything that an image is made from. Two equal specs make the same image.
+use crate::files::FunctionFiles;
+use crate::interpreter::Interpreter;
+
+/// Everything that an image is made from, but for files. Two equal specs make the same image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FunctionSpec {
@@ -38,6 +41,13 @@ pub struct FunctionSpec {
     /// Environment variables that the code sees.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// The interpreter that runs it.
+    #[serde(default)]
+    pub interpreter: Interpreter,
+    /// The owner's digest of whatever else the image is made from, such as
+    /// [`FunctionFiles`]; the engine does not interpret it.
+    #[serde(default)]
+    pub files_digest: Option<String>,
 }
 
 /// What a function is called with, and what it gives back.
@@ -175,7 +185,7 @@ impl FunctionSpec {
     /// Content address: SHA-256 over every field of the spec in a canonical form.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        hash.update(b"vivarium function spec 2\0");
+        hash.update(b"vivarium function spec 3\0");
         for text in [&self.name, &self.handler, &self.filename, &self.code] {
             hash_bytes(&mut hash, text.as_bytes());
         }
@@ -202,6 +212,9 @@ impl FunctionSpec {
             hash_bytes(&mut hash, name.as_bytes());
             hash_bytes(&mut hash, value.as_bytes());
         }
+        hash_bytes(&mut hash, self.interpreter.name().as_bytes());
+        hash.update([u8::from(self.files_digest.is_some())]);
+        hash_bytes(&mut hash, self.files_digest.as_deref().unwrap_or_default().as_bytes());
         hash.finalize().into()
     }
 
@@ -219,13 +232,15 @@ impl FunctionSpec {
     }
 
     /// The spec as `vivarium_load` takes it.
-    pub(crate) fn guest_json(&self) -> String {
+    pub(crate) fn guest_json(&self, files: &FunctionFiles) -> String {
         serde_json::json!({
             "name": self.name,
             "handler": self.handler,
             "filename": self.filename,
             "code": self.code,
             "environment": self.environment,
+            "search_path": files.search_path,
+            "x_options": files.x_options,
             "kind": self.kind.name(),
             "null_handling": match self.null_handling {
                 NullHandling::CallOnNull => "call",
@@ -316,13 +331,15 @@ mod tests {
             null_handling: NullHandling::CallOnNull,
             on_error: OnError::Raise,
             environment: BTreeMap::new(),
+            interpreter: Interpreter::Plain,
+            files_digest: None,
         }
     }
 
     #[test]
     fn every_field_changes_the_digest() {
         let original = spec();
-        let changes: [fn(&mut FunctionSpec); 14] = [
+        let changes: [fn(&mut FunctionSpec); 17] = [
             |s| s.name.push('x'),
             |s| s.handler.push('x'),
             |s| s.filename.push('x'),
@@ -337,6 +354,9 @@ mod tests {
             |s| s.null_handling = NullHandling::ByAnnotation,
             |s| s.on_error = OnError::Null,
             |s| drop(s.environment.insert("A".into(), "b".into())),
+            |s| s.interpreter = Interpreter::NumPy,
+            |s| s.files_digest = Some(String::new()),
+            |s| s.files_digest = Some("x".into()),
         ];
         let mut digests = vec![original.digest()];
         for change in changes {
@@ -364,6 +384,12 @@ mod tests {
     fn the_spec_survives_json() {
         let text = serde_json::to_string(&spec()).unwrap();
         assert_eq!(serde_json::from_str::<FunctionSpec>(&text).unwrap(), spec());
+        // Specs without the newer fields are those of plain functions without files.
+        let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for field in ["interpreter", "files_digest", "environment", "on_error", "null_handling", "kind"] {
+            old.as_object_mut().unwrap().remove(field).unwrap();
+        }
+        assert_eq!(serde_json::from_value::<FunctionSpec>(old).unwrap(), spec());
     }
 
     #[test]

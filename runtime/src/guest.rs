@@ -48,6 +48,7 @@ pub(crate) struct Exports {
     init: Export,
     alloc: Export,
     free: Export,
+    mount: Export,
     load: Export,
     describe: Export,
     image_flags: Export,
@@ -86,6 +87,7 @@ impl GuestModule {
             init: export("vivarium_init")?,
             alloc: export("vivarium_alloc")?,
             free: export("vivarium_free")?,
+            mount: export("vivarium_mount")?,
             load: export("vivarium_load")?,
             describe: export("vivarium_describe")?,
             image_flags: export("vivarium_image_flags")?,
@@ -282,6 +284,19 @@ impl Guest {
     /// Gives memory back.
     pub(crate) fn free(&mut self, pointer: u32) -> Result<(), CallError> {
         self.call(self.exports.free, pointer)
+    }
+
+    /// Puts the files of an archive into the guest's file system, which takes the memory over that the
+    /// archive is in.
+    pub(crate) fn mount(&mut self, archive: u32, len: u32) -> Result<(), CallError> {
+        /// What the file system answers when memory is exhausted.
+        const NOMEM: i32 = 48;
+        let answer: i32 = self.call(self.exports.mount, (archive, len))?;
+        match answer {
+            0 => Ok(()),
+            NOMEM => Err(CallError::Memory { limit_bytes: self.limits.memory_bytes, error: None }),
+            value => Err(self.answer(self.exports.mount.name, value)),
+        }
     }
 
     /// Binds a function; all pointers are the guest's own. Returns its handle.

@@ -7,15 +7,15 @@ use sha2::{Digest, Sha256};
 use crate::build::BuildResult;
 use crate::capabilities::Capabilities;
 use crate::codec::{Reader, StoredMemory, put_bytes, put_u64};
-use crate::engine::{Engine, EngineInner};
+use crate::engine::{Engine, EngineError, EngineInner};
 use crate::function::FunctionSpec;
 use crate::globals::Globals;
-use crate::guest::Guest;
 use crate::host_state::HostState;
 use crate::instance::Instance;
 use crate::limits::Limits;
 use crate::logs::Logs;
-use crate::memory::{Backing, MemoryError, PAGE, PageRun, Prepared};
+use crate::memory::{Backing, MemoryError, PAGE, PageRun};
+use crate::prepared::PreparedInterpreter;
 use crate::trap::CallLimits;
 use crate::usage::Usage;
 
@@ -33,6 +33,7 @@ pub struct Image(pub(crate) Arc<ImageInner>);
 
 pub(crate) struct ImageInner {
     pub(crate) engine: Arc<EngineInner>,
+    interpreter: Arc<PreparedInterpreter>,
     pub(crate) spec: FunctionSpec,
     pub(crate) memory: Arc<Backing>,
     globals: Globals,
@@ -99,6 +100,9 @@ pub enum LoadError {
     /// The image belongs to another function.
     #[error("the image belongs to another function")]
     OtherFunction,
+    /// The function's interpreter could not be set up.
+    #[error(transparent)]
+    Engine(#[from] Box<EngineError>),
     /// The memory could not be set up.
     #[error(transparent)]
     Memory(#[from] MemoryError),
@@ -119,7 +123,7 @@ impl Image {
             deadline_ms: limits.deadline_ms,
             memory_bytes: limits.memory_bytes,
         };
-        let guest = inner.engine.fork(&inner.memory, &inner.globals, state, call_limits)?;
+        let guest = inner.interpreter.fork(&inner.memory, &inner.globals, state, call_limits)?;
         Ok(Instance::new(guest, reservation, self.clone(), limits))
     }
 
@@ -159,7 +163,7 @@ impl Image {
     pub fn to_bytes(&self) -> Vec<u8> {
         let inner = &*self.0;
         let mut body = Vec::new();
-        body.extend_from_slice(&inner.engine.image_key);
+        body.extend_from_slice(&inner.interpreter.image_key);
         body.extend_from_slice(&inner.spec.digest());
         put_u64(&mut body, u64::from(inner.function));
         put_u64(&mut body, u64::from(inner.drew_randomness));
@@ -183,14 +187,16 @@ impl Image {
     /// An image of what a build left behind.
     pub(crate) fn new(
         engine: &Engine,
+        interpreter: Arc<PreparedInterpreter>,
         spec: &FunctionSpec,
         built: BuildResult<'_>,
     ) -> Result<Self, MemoryError> {
-        let inner = &engine.0;
         let StoredMemory { len, globals, pages } = built.memory;
-        let memory = Backing::with_pages(inner.base.snapshot.clone(), &inner.pool, len, &pages)?;
+        let (base, pool) = (interpreter.base.snapshot.clone(), &interpreter.pool);
+        let memory = Backing::with_pages(base, pool, len, &pages)?;
         Ok(Self(Arc::new(ImageInner {
-            engine: inner.clone(),
+            engine: engine.0.clone(),
+            interpreter,
             spec: spec.clone(),
             memory,
             globals,
@@ -213,25 +219,6 @@ impl ImageInner {
     }
 }
 
-impl EngineInner {
-    /// A guest with the memory of `memory`. The caller has admitted it.
-    pub(crate) fn fork(
-        &self,
-        memory: &Arc<Backing>,
-        globals: &Globals,
-        state: HostState,
-        limits: CallLimits,
-    ) -> Result<Guest, ForkError> {
-        let requested = memory.len() as u64;
-        if requested > limits.memory_bytes {
-            return Err(ForkError::TooSmall { limit: limits.memory_bytes, requested });
-        }
-        let prepared = Prepared::image(&self.pool, memory)?;
-        Guest::start(&self.module, prepared, Some(globals), state, limits)
-            .map_err(|error| ForkError::Instantiate { reason: format!("{error:#}") })
-    }
-}
-
 /// Makes an image of its stored form.
 pub(crate) fn load(engine: &Engine, spec: &FunctionSpec, bytes: &[u8]) -> Result<Image, LoadError> {
     let mut reader = Reader(bytes);
@@ -248,14 +235,15 @@ pub(crate) fn load(engine: &Engine, spec: &FunctionSpec, bytes: &[u8]) -> Result
         return Err(LoadError::Damaged);
     }
     let keys = (reader.array::<32>(), reader.array::<32>());
-    if keys.0 != Some(engine.0.image_key) {
+    let interpreter = engine.0.interpreter(spec.interpreter).map_err(Box::new)?;
+    if keys.0 != Some(interpreter.image_key) {
         return Err(LoadError::OtherEngine);
     }
     if keys.1 != Some(spec.digest()) {
         return Err(LoadError::OtherFunction);
     }
     let built = read_body(&mut reader).filter(|_| reader.is_empty()).ok_or(LoadError::Damaged)?;
-    Ok(Image::new(engine, spec, built)?)
+    Ok(Image::new(engine, interpreter, spec, built)?)
 }
 
 fn read_body<'a>(reader: &mut Reader<'a>) -> Option<BuildResult<'a>> {

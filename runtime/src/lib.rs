@@ -14,7 +14,8 @@
 //! use arrow::datatypes::{DataType, Field};
 //! use arrow::record_batch::RecordBatch;
 //! use vivarium_runtime::{
-//!     BuildLimits, Capabilities, Engine, EngineConfig, FunctionKind, FunctionSpec, Limits,
+//!     BuildLimits, Capabilities, Engine, EngineConfig, FunctionFiles, FunctionKind, FunctionSpec,
+//!     Interpreter, Limits,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,8 +31,10 @@
 //!     null_handling: Default::default(),
 //!     on_error: Default::default(),
 //!     environment: Default::default(),
+//!     interpreter: Default::default(),
+//!     files_digest: None,
 //! };
-//! let image = engine.build_image(&spec, &BuildLimits::default())?;
+//! let image = engine.build_image(&spec, &FunctionFiles::default(), &BuildLimits::default())?;
 //!
 //! let mut instance = image.fork(&Limits::default(), &Capabilities::default())?;
 //! let a: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
@@ -47,13 +50,25 @@
 //!     kind: FunctionKind::Table,
 //!     ..spec
 //! };
-//! let image = engine.build_image(&spec, &BuildLimits::default())?;
+//! let image = engine.build_image(&spec, &FunctionFiles::default(), &BuildLimits::default())?;
 //! let mut rows = 0;
 //! image.fork(&Limits::default(), &Capabilities::default())?.expand(&batch, &mut |made| {
 //!     rows += made.num_rows();
 //!     ControlFlow::Continue(())
 //! })?;
 //! assert_eq!(rows, 9 + 18 + 27);
+//!
+//! // A vectorised function gets columns, which are NumPy's arrays without a copy.
+//! let spec = FunctionSpec {
+//!     handler: "distance".into(),
+//!     code: "import numpy as np\ndef distance(a, b):\n    return np.abs(np.asarray(b) - a)\n".into(),
+//!     kind: FunctionKind::Vectorized,
+//!     interpreter: Interpreter::NumPy,
+//!     ..spec
+//! };
+//! let image = engine.build_image(&spec, &FunctionFiles::default(), &BuildLimits::default())?;
+//! let distance = image.fork(&Limits::default(), &Capabilities::default())?.invoke(&batch)?;
+//! assert_eq!(distance.as_ref(), &Int64Array::from(vec![9, 18, 27]) as &dyn Array);
 //! # Ok(())
 //! # }
 //! ```
@@ -69,6 +84,12 @@
 //! | `Map` | an iterator of batches | an iterator of batches | [`Instance::map`] |
 //!
 //! [`Engine::describe`] lists what the decorators in a module declare.
+//!
+//! # Interpreters and files
+//!
+//! There are two [`Interpreter`]s: CPython alone, and CPython with NumPy, which an engine sets up when the
+//! first function asks for it. [`FunctionFiles`] are what a function can import and read: packages, modules,
+//! data. They are part of its image, so that importing costs something once.
 //!
 //! # Threads
 //!
@@ -97,6 +118,7 @@ mod describe;
 mod engine;
 mod exchange;
 mod feed;
+mod files;
 mod function;
 mod function_error;
 mod globals;
@@ -105,11 +127,13 @@ mod host_state;
 mod image;
 mod instance;
 mod instrument;
+mod interpreter;
 mod limits;
 mod logs;
 mod memory;
 mod meter;
 mod operation;
+mod prepared;
 mod stack;
 mod text;
 mod trap;
@@ -124,12 +148,14 @@ pub use capabilities::{Capabilities, Clock, Random};
 pub use declaration::{Declaration, DeclaredKind, Dialect, ModuleSource};
 pub use engine::{Engine, EngineConfig, EngineError, EngineIdentity, EngineUsage, ImportedFunction};
 pub use exchange::{GuestViolation, InputError, OutputLimit, SchemaError};
+pub use files::{FilesError, FunctionFiles, GuestFile, PathProblem};
 pub use function::{FunctionKind, FunctionSpec, NullHandling, OnError, SpecError};
 pub use function_error::{FunctionError, FunctionErrorKind};
 pub use guest::MissingExport;
 pub use image::{ForkError, Image, LoadError};
 pub use instance::Instance;
 pub use instrument::InstrumentError;
+pub use interpreter::Interpreter;
 pub use limits::{BuildLimits, Limits};
 pub use logs::Logs;
 pub use memory::MemoryError;

@@ -62,6 +62,11 @@ pub struct BuildLimits {
     pub log_bytes: u64,
     /// The function's code together with its environment, in bytes. Default: 1 MiB.
     pub code_bytes: u64,
+    /// Files that the function brings along. Default: 20 000.
+    pub files: u64,
+    /// Those files together, in bytes, with their paths, the search path and the options. They are part
+    /// of linear memory too, so that more than `memory_bytes` never fit. Default: 256 MiB.
+    pub file_bytes: u64,
 }
 
 impl Default for BuildLimits {
@@ -72,6 +77,8 @@ impl Default for BuildLimits {
             memory_bytes: 256 << 20,
             log_bytes: 64 << 10,
             code_bytes: 1 << 20,
+            files: 20_000,
+            file_bytes: 256 << 20,
         }
     }
 }

@@ -10,14 +10,17 @@ use std::path::Path;
 
 use common::wat_guest::WatGuest;
 use common::{fork, int64_batch, int64_spec, int64_values};
-use vivarium_runtime::{BuildLimits, CacheError, Engine, EngineConfig, EngineError, LoadError};
+use vivarium_runtime::{
+    BuildLimits, CacheError, Engine, EngineConfig, EngineError, FunctionFiles, LoadError,
+};
 
 fn config(dir: &Path) -> EngineConfig {
     EngineConfig { cache_dir: Some(dir.join("cache")), ..EngineConfig::default() }
 }
 
 fn works(engine: &Engine) {
-    let image = engine.build_image(&int64_spec(""), &BuildLimits::default()).unwrap();
+    let image =
+        engine.build_image(&int64_spec(""), &FunctionFiles::default(), &BuildLimits::default()).unwrap();
     assert_eq!(int64_values(&fork(&image).invoke(&int64_batch([1, 2])).unwrap()), [1, 2]);
 }
 
@@ -31,7 +34,8 @@ fn a_second_engine_finds_what_the_first_built() {
     works(&second);
     // Images go from one to the other, but not to an engine over another guest.
     let spec = int64_spec("");
-    let bytes = first.build_image(&spec, &BuildLimits::default()).unwrap().to_bytes();
+    let bytes =
+        first.build_image(&spec, &FunctionFiles::default(), &BuildLimits::default()).unwrap().to_bytes();
     assert!(second.load_image(&spec, &bytes).is_ok());
     let other = WatGuest { extra: "(func)".into(), ..WatGuest::default() }.wasm();
     let other = Engine::with_guest(&config(dir.path()), &other).unwrap();

@@ -9,11 +9,11 @@ use common::wat_guest::WatGuest;
 use common::{fork, int64_batch, int64_spec, int64_values};
 use vivarium_runtime::{
     BaseError, BuildError, BuildLimits, CallError, Capabilities, Engine, EngineConfig, EngineError,
-    FunctionErrorKind, InstrumentError, Limits, ProtocolViolation,
+    FunctionErrorKind, FunctionFiles, InstrumentError, Limits, ProtocolViolation,
 };
 
 fn build(guest: &WatGuest) -> Result<(), CallError> {
-    match guest.engine().build_image(&int64_spec(""), &BuildLimits::default()) {
+    match guest.engine().build_image(&int64_spec(""), &FunctionFiles::default(), &BuildLimits::default()) {
         Ok(_) => Ok(()),
         Err(BuildError::Call { error, .. }) => Err(*error),
         Err(other) => panic!("{other}"),
@@ -223,7 +223,8 @@ fn host_functions_survive_every_argument() {
     };
     let engine = guest.engine();
     assert_eq!(engine.imports().len(), 7, "five of the guest's own, the fuel meter, the input");
-    let image = engine.build_image(&int64_spec(""), &BuildLimits::default()).unwrap();
+    let image =
+        engine.build_image(&int64_spec(""), &FunctionFiles::default(), &BuildLimits::default()).unwrap();
     let error = fork(&image).invoke(&int64_batch([1])).unwrap_err();
     assert!(matches!(error, CallError::Abort { .. }), "{error}");
 }

@@ -13,8 +13,9 @@ use arrow::datatypes::{DataType, Field, Int32Type, Int64Type};
 use common::wat_guest::{IDENTITY, WatGuest};
 use common::{int64_batch, int64_spec, int64_values};
 use vivarium_runtime::{
-    BuildError, CallError, Engine, EngineConfig, EngineError, FunctionKind, FunctionSpec, InputError,
-    InputFailure, Instance, InstrumentError, Limits, ModuleSource, ProtocolViolation, worker_thread,
+    BuildError, BuildLimits, CallError, Engine, EngineConfig, EngineError, FunctionKind, FunctionSpec,
+    InputError, InputFailure, Instance, InstrumentError, Limits, ModuleSource, ProtocolViolation,
+    worker_thread,
 };
 
 const LIMITS: Limits = Limits {
@@ -27,6 +28,16 @@ const LIMITS: Limits = Limits {
     stream_output_rows: 1 << 40,
     aggregate_groups: 1000,
     log_bytes: 1 << 10,
+};
+
+const BUILD_LIMITS: BuildLimits = BuildLimits {
+    fuel: 100_000_000,
+    deadline_ms: 10_000,
+    memory_bytes: 64 << 20,
+    log_bytes: 1 << 10,
+    code_bytes: 1 << 20,
+    files: 10,
+    file_bytes: 1 << 20,
 };
 
 fn table_spec() -> FunctionSpec {
@@ -626,7 +637,7 @@ fn batches_that_are_not_the_declared_ones() {
 fn describe(body: &str, extra: &str) -> Result<usize, CallError> {
     let guest = WatGuest { describe: body.into(), extra: extra.into(), ..WatGuest::default() };
     let module = ModuleSource { filename: "a.py".into(), ..ModuleSource::default() };
-    match guest.engine().describe(&module, &LIMITS) {
+    match guest.engine().describe(&module, &BUILD_LIMITS) {
         Ok(declarations) => Ok(declarations.len()),
         Err(BuildError::Call { error, .. }) => Err(*error),
         Err(other) => panic!("{other}"),

@@ -10,8 +10,8 @@ use arrow::array::{ArrayRef, AsArray, Float64Array, StructArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 use common::{batch_of, fork_of, function_error, int64_batch, int64_values, spec_of};
 use vivarium_runtime::{
-    BuildError, BuildLimits, CallError, FunctionErrorKind, FunctionKind, FunctionSpec, Instance, Limits,
-    NullHandling,
+    BuildError, BuildLimits, CallError, FunctionErrorKind, FunctionFiles, FunctionKind, FunctionSpec,
+    Instance, Limits, NullHandling,
 };
 
 /// Mean, whose state is a struct.
@@ -174,7 +174,8 @@ fn a_failing_row_forgets_the_groups_and_not_the_function() {
 #[test]
 fn what_lacks_a_function_is_no_aggregate() {
     for code in ["def f(x): return x\n", &SUM.replace("def accumulate", "def add")] {
-        let built = common::engine().build_image(&sum(code), &BuildLimits::default());
+        let built =
+            common::engine().build_image(&sum(code), &FunctionFiles::default(), &BuildLimits::default());
         let Err(BuildError::Call { error, .. }) = built else { panic!("{code}") };
         let CallError::Function(error) = *error else { panic!("{error}") };
         assert_eq!(error.kind, FunctionErrorKind::Handler, "{error:?}");

@@ -6,14 +6,15 @@ mod common;
 
 use common::{engine, function_error};
 use vivarium_runtime::{
-    BuildError, CallError, Declaration, DeclaredKind, Dialect, FunctionErrorKind, Limits, ModuleSource,
+    BuildError, BuildLimits, CallError, Declaration, DeclaredKind, Dialect, FunctionErrorKind, ModuleSource,
 };
 
-fn describe_under(code: &str, limits: &Limits) -> Result<Vec<Declaration>, CallError> {
+fn describe_under(code: &str, limits: &BuildLimits) -> Result<Vec<Declaration>, CallError> {
     let module = ModuleSource {
         filename: "server.py".into(),
         code: code.into(),
         environment: [("A".to_owned(), "b".to_owned())].into_iter().collect(),
+        ..ModuleSource::default()
     };
     match engine().describe(&module, limits) {
         Ok(declarations) => Ok(declarations),
@@ -23,7 +24,7 @@ fn describe_under(code: &str, limits: &Limits) -> Result<Vec<Declaration>, CallE
 }
 
 fn describe(code: &str) -> Result<Vec<Declaration>, CallError> {
-    describe_under(code, &Limits::default())
+    describe_under(code, &BuildLimits::default())
 }
 
 #[test]
@@ -59,10 +60,10 @@ fn code_that_fails_is_told() {
     ] {
         assert_eq!(function_error(describe(code)).kind, kind, "{code}");
     }
-    let limits = Limits { deadline_ms: 200, ..Limits::default() };
+    let limits = BuildLimits { deadline_ms: 200, ..BuildLimits::default() };
     let error = describe_under("while True: pass\n", &limits).unwrap_err();
     assert!(matches!(error, CallError::Deadline { limit_ms: 200 }), "{error}");
-    let limits = Limits { fuel_per_batch: 1_000_000, ..Limits::default() };
+    let limits = BuildLimits { fuel: 1_000_000, ..BuildLimits::default() };
     let error = describe_under("while True: pass\n", &limits).unwrap_err();
     assert!(matches!(error, CallError::Fuel { .. }), "{error}");
     assert_eq!(engine().usage().admitted_memory_bytes, 0);

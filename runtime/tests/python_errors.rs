@@ -5,10 +5,12 @@
 mod common;
 
 use common::{engine, fork, int64_batch, int64_image, int64_spec, int64_values, run_under};
-use vivarium_runtime::{BuildError, BuildLimits, CallError, FunctionError, FunctionErrorKind, Limits};
+use vivarium_runtime::{
+    BuildError, BuildLimits, CallError, FunctionError, FunctionErrorKind, FunctionFiles, Limits,
+};
 
 fn build_error(code: &str) -> FunctionError {
-    match engine().build_image(&int64_spec(code), &BuildLimits::default()) {
+    match engine().build_image(&int64_spec(code), &FunctionFiles::default(), &BuildLimits::default()) {
         Err(BuildError::Call { error, .. }) => match *error {
             CallError::Function(error) => *error,
             other => panic!("{other}"),

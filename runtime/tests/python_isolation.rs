@@ -11,12 +11,12 @@ use arrow::array::{Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field};
 use common::{engine, fork, int64_batch, int64_image, int64_spec, int64_values, run_under};
 use vivarium_runtime::{
-    BuildLimits, Capabilities, Clock, FunctionSpec, Image, Limits, LoadError, worker_thread,
+    BuildLimits, Capabilities, Clock, FunctionFiles, FunctionSpec, Image, Limits, LoadError, worker_thread,
 };
 
 fn text_image(code: &str) -> Image {
     let spec = FunctionSpec { result: Field::new("y", DataType::Utf8, true), ..int64_spec(code) };
-    engine().build_image(&spec, &BuildLimits::default()).unwrap()
+    engine().build_image(&spec, &FunctionFiles::default(), &BuildLimits::default()).unwrap()
 }
 
 fn text_of(array: &arrow::array::ArrayRef) -> String {
@@ -171,7 +171,7 @@ fn the_environment_is_the_functions_own() {
         environment: [("TOKEN".to_owned(), "12".to_owned())].into(),
         ..int64_spec("import os\ndef f(x):\n    return int(os.environ['TOKEN']) + len(os.environ)\n")
     };
-    let image = engine().build_image(&spec, &BuildLimits::default()).unwrap();
+    let image = engine().build_image(&spec, &FunctionFiles::default(), &BuildLimits::default()).unwrap();
     let with = int64_values(&run_under(&image, &Limits::default()).unwrap())[0];
     let image = int64_image("import os\ndef f(x):\n    return len(os.environ)\n");
     let without = int64_values(&run_under(&image, &Limits::default()).unwrap())[0];
@@ -183,7 +183,7 @@ fn images_survive_storage() {
     let spec = int64_spec(
         "print('hello')\ntable = {i: i * i for i in range(1000)}\ndef f(x):\n    return table[x]\n",
     );
-    let image = engine().build_image(&spec, &BuildLimits::default()).unwrap();
+    let image = engine().build_image(&spec, &FunctionFiles::default(), &BuildLimits::default()).unwrap();
     let bytes = image.to_bytes();
     let loaded = engine().load_image(&spec, &bytes).unwrap();
     assert_eq!(int64_values(&fork(&loaded).invoke(&int64_batch([12, 31])).unwrap()), [144, 961]);
@@ -216,7 +216,7 @@ fn nulls_follow_the_declared_handling() {
         true,
     )])
     .unwrap();
-    let image = engine().build_image(&spec, &BuildLimits::default()).unwrap();
+    let image = engine().build_image(&spec, &FunctionFiles::default(), &BuildLimits::default()).unwrap();
     let result = fork(&image).invoke(&batch).unwrap();
     assert_eq!(result.as_ref(), &Int64Array::from(vec![Some(2), None, Some(4)]) as &dyn Array);
     let image = int64_image("def f(x):\n    return 0 if x is None else x + 1\n");

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use common::{fork, int64_batch, int64_image, int64_spec, int64_values, run_under};
 use vivarium_runtime::{
-    BuildError, BuildLimits, CallError, Capabilities, ForkError, FunctionErrorKind, InputError, Limits,
+    BuildError, BuildLimits, CallError, Capabilities, ForkError, FunctionErrorKind, FunctionFiles,
+    InputError, Limits,
 };
 
 /// Code that would run for ever.
@@ -144,8 +145,13 @@ fn memory_is_admitted_before_work_starts() {
         vivarium_runtime::EngineConfig { max_instances: 4, host_memory_bytes: 300 << 20, ..common::config() };
     let engine = vivarium_runtime::Engine::new(config).unwrap();
     let spec = int64_spec("def f(x):\n    return x\n");
-    let image =
-        engine.build_image(&spec, &BuildLimits { memory_bytes: 200 << 20, ..Default::default() }).unwrap();
+    let image = engine
+        .build_image(
+            &spec,
+            &FunctionFiles::default(),
+            &BuildLimits { memory_bytes: 200 << 20, ..Default::default() },
+        )
+        .unwrap();
     let limits = Limits { memory_bytes: 100 << 20, ..Limits::default() };
     let live: Vec<_> = (0..3).map(|_| image.fork(&limits, &Capabilities::default()).unwrap()).collect();
     assert_eq!((engine.usage().instances, engine.usage().admitted_memory_bytes), (3, 300 << 20));
@@ -163,12 +169,15 @@ fn memory_is_admitted_before_work_starts() {
 
 #[test]
 fn building_is_limited_too() {
-    let build =
-        |code: &str, limits: BuildLimits| match common::engine().build_image(&int64_spec(code), &limits) {
-            Err(BuildError::Call { error, .. }) => *error,
-            Err(other) => panic!("{other}"),
-            Ok(_) => panic!("it was built"),
-        };
+    let build = |code: &str, limits: BuildLimits| match common::engine().build_image(
+        &int64_spec(code),
+        &FunctionFiles::default(),
+        &limits,
+    ) {
+        Err(BuildError::Call { error, .. }) => *error,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was built"),
+    };
     let endless = "while True: pass\n";
     let error = build(endless, BuildLimits { fuel: 100_000_000, ..Default::default() });
     assert!(matches!(error, CallError::Fuel { .. }), "{error}");
@@ -177,6 +186,6 @@ fn building_is_limited_too() {
     let error = build("x = bytearray(1 << 30)\n", BuildLimits::default());
     assert!(matches!(error, CallError::Memory { .. }), "{error}");
     let limits = BuildLimits { code_bytes: 10, ..Default::default() };
-    let error = common::engine().build_image(&int64_spec(endless), &limits);
+    let error = common::engine().build_image(&int64_spec(endless), &FunctionFiles::default(), &limits);
     assert!(matches!(error, Err(BuildError::Spec(_))));
 }

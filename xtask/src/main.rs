@@ -21,7 +21,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build the guest: CPython as one WebAssembly module.
+    /// Build the guest: CPython as a WebAssembly module, with and without NumPy.
     Guest(guest::Arguments),
     /// Measure speed: our own parts, then the same work natively; builds whatever is missing.
     Bench {

@@ -284,9 +284,20 @@ copy_buffer(Writer *writer, Py_buffer *view, int64_t count)
     return 0;
 }
 
+/* Copying less than this is as quick as not copying. */
+enum { LENT_BYTES_MIN = 4096 };
+
+/* Whether the column can point into the buffer. */
+static bool
+can_lend(const Writer *writer, const Py_buffer *view)
+{
+    return writer->layout == LAYOUT_FIXED && writer->length == 0 && view->len >= LENT_BYTES_MIN &&
+           (uintptr_t)view->buf % (size_t)view->itemsize == 0 && PyBuffer_IsContiguous(view, 'C');
+}
+
 /* 1 if the values were taken from the object's memory, 0 if that is not possible, -1 on failure. */
 static int
-append_buffer(Writer *writer, PyObject *value, int64_t expected)
+append_buffer(Writer *writer, PyObject *value, int64_t expected, bool last)
 {
     if (!PyObject_CheckBuffer(value)) {
         return 0;
@@ -308,6 +319,11 @@ append_buffer(Writer *writer, PyObject *value, int64_t expected)
         view.len == count * view.itemsize) {
         if (expected >= 0 && count != expected) {
             taken = reject_length(writer, expected, count, false);
+        } else if (last && can_lend(writer, &view)) {
+            writer->lent = view;
+            writer->is_lent = true;
+            writer->length = count;
+            return 1;
         } else {
             taken = copy_buffer(writer, &view, count) < 0 ? -1 : 1;
         }
@@ -374,8 +390,8 @@ append_iterable(Writer *writer, PyObject *value, int64_t expected)
     return status;
 }
 
-int
-writer_append_column(Writer *writer, PyObject *value, int64_t expected)
+static int
+append_any(Writer *writer, PyObject *value, int64_t expected, bool last)
 {
     if (column_check(value)) {
         const Column *column = (const Column *)value;
@@ -387,10 +403,14 @@ writer_append_column(Writer *writer, PyObject *value, int64_t expected)
             return append_column(writer, column);
         }
     } else {
-        int taken = append_buffer(writer, value, expected);
+        int taken = append_buffer(writer, value, expected, last);
         if (taken != 0) {
             return taken < 0 ? -1 : 0;
         }
+    }
+    if (writer->layout == LAYOUT_FIXED && expected > 0 &&
+        !buffer_reserve(&writer->values, (size_t)writer->type->width * (size_t)expected)) {
+        return -1;
     }
     if (PyList_CheckExact(value) || PyTuple_CheckExact(value)) {
         return append_items(writer, value, expected);
@@ -400,4 +420,16 @@ writer_append_column(Writer *writer, PyObject *value, int64_t expected)
         return reject_column(writer, value);
     }
     return append_iterable(writer, value, expected);
+}
+
+int
+writer_append_column(Writer *writer, PyObject *value, int64_t expected)
+{
+    return append_any(writer, value, expected, false);
+}
+
+int
+writer_take_column(Writer *writer, PyObject *value, int64_t expected)
+{
+    return append_any(writer, value, expected, true);
 }

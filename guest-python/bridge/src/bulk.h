@@ -27,4 +27,8 @@ int writer_append_rows(Writer *writer, const Reader *reader, int64_t start, int6
  * raised. */
 int writer_append_column(Writer *writer, PyObject *value, int64_t expected);
 
+/* The same for a writer that is empty and gets nothing more until it is reset: values that lie in a
+ * buffer as the column needs them stay there, and what was returned lives until then. */
+int writer_take_column(Writer *writer, PyObject *value, int64_t expected);
+
 #endif

@@ -35,11 +35,11 @@ vivarium_free(void *memory)
     aligned_release(memory);
 }
 
-VIVARIUM_EXPORT(vivarium_file_put)
+VIVARIUM_EXPORT(vivarium_mount)
 int32_t
-vivarium_file_put(const char *path, uint32_t path_len, const void *data, uint32_t len)
+vivarium_mount(const void *archive, uint32_t len)
 {
-    return vivarium_fs_put(path, path_len, data, len, 1);
+    return vivarium_fs_mount(archive, len);
 }
 
 /* Where modules are found. The standard library comes first, so that a file of the user called

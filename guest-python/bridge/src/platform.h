@@ -27,4 +27,7 @@
  * Returns a WASI errno, 0 on success. In the guest this is the in-memory file system. */
 int vivarium_fs_put(const char *path, size_t path_len, const void *data, size_t len, int copy);
 
+/* Creates the files of an archive, which must live forever. A WASI errno, 0 on success. */
+int vivarium_fs_mount(const void *archive, size_t len);
+
 #endif

@@ -183,7 +183,7 @@ run(Function *function, Block *block, int64_t rows)
     Writer *writer = partial ? &vectorized->writer : &function->writer;
     if (seen > 0) {
         PyObject *result = call(function, block, rows, partial);
-        int status = result ? writer_append_column(writer, result, seen) : -1;
+        int status = result ? writer_take_column(writer, result, seen) : -1;
         if (status < 0 && partial && failure_is_set() && failure_row() >= 0) {
             failure_set_row(row_of(vectorized, failure_row()));
         }
@@ -205,7 +205,7 @@ vectorized_invoke(Function *function, Operation Py_UNUSED(operation), ArrowArray
     int64_t rows = input->length;
     Block *block = NULL;
     int32_t answer = ANSWER_FILLED;
-    if (!writer_reset(&function->writer, rows) ||
+    if (!writer_reset(&function->writer, 0) ||
         !writer_reset(&function->as.vectorized->writer, 0) ||
         (function->skips && !select_rows(function, rows)) ||
         (block = block_of_memory(input, false)) == NULL || !run(function, block, rows) ||

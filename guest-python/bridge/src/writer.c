@@ -68,10 +68,22 @@ writer_set_root(Writer *writer)
     }
 }
 
+/* Lets go of what a function returned. Its memory may be freed now, by code of the user even. */
+static void
+give_back(Writer *writer)
+{
+    if (writer->is_lent) {
+        Py_buffer lent = writer->lent;
+        writer->is_lent = false;
+        PyBuffer_Release(&lent);
+    }
+}
+
 size_t
 writer_bytes(const Writer *writer)
 {
-    size_t bytes = writer->values.size + writer->offsets.size + writer->validity.size;
+    size_t bytes = writer->is_lent ? (size_t)writer->lent.len : writer->values.size;
+    bytes += writer->offsets.size + writer->validity.size;
     for (int64_t i = 0; i < writer->n_children; i++) {
         bytes += writer_bytes(&writer->children[i]);
     }
@@ -81,6 +93,7 @@ writer_bytes(const Writer *writer)
 void
 writer_drop_buffers(Writer *writer)
 {
+    give_back(writer);
     buffer_release(&writer->validity);
     buffer_release(&writer->values);
     buffer_release(&writer->offsets);
@@ -99,6 +112,7 @@ writer_release(Writer *writer)
         }
         writer_release(&writer->children[i]);
     }
+    give_back(writer);
     buffer_release(&writer->validity);
     buffer_release(&writer->values);
     buffer_release(&writer->offsets);
@@ -111,6 +125,7 @@ writer_release(Writer *writer)
 bool
 writer_reset(Writer *writer, int64_t rows)
 {
+    give_back(writer);
     writer->length = writer->null_count = 0;
     buffer_reset(&writer->validity, KEEP_BYTES);
     buffer_reset(&writer->values, KEEP_BYTES);
@@ -251,7 +266,7 @@ writer_finish(Writer *writer)
     }
     if (writer->layout == LAYOUT_BITS || writer->layout == LAYOUT_FIXED ||
         writer->layout == LAYOUT_BYTES || writer->layout == LAYOUT_LARGE_BYTES) {
-        writer->buffers[count++] = writer->values.data;
+        writer->buffers[count++] = writer->is_lent ? writer->lent.buf : writer->values.data;
     }
     for (int64_t i = 0; i < writer->n_children; i++) {
         if (!writer_finish(&writer->children[i])) {

@@ -42,6 +42,8 @@ struct Writer {
     int64_t null_count;
     Buffer validity; /* in use only once there is a null */
     Buffer values;
+    Py_buffer lent;  /* the values, if `is_lent`: memory of what the function returned */
+    bool is_lent;
     Buffer offsets;
     int64_t n_children;
     Writer *children;

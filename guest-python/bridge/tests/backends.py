@@ -211,7 +211,6 @@ class _RawArray:
 
     def buffer(self, index, size):
         address = self._pointer(self._buffers, index)
-        assert address % 64 == 0, "a buffer is not aligned"
         return self.layout.read(address, size) if size else b""
 
     def child(self, index):
@@ -255,6 +254,13 @@ class Native(_Layout):
 
         self.source = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_uint32)(pull)
         self.library.vivarium_test_source(self.source)
+
+    def mount(self, files):
+        """Creates files, given as absolute path and contents."""
+        for path, data in files.items():
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(data)
 
     def allocate(self, size):
         return self.call("vivarium_alloc", size)
@@ -333,6 +339,19 @@ class Wasm(_Layout):
 
     def _exit(self, code):
         raise RuntimeError(f"proc_exit({code}): {self.output[2].decode(errors='replace')}")
+
+    def mount(self, files):
+        """Creates files, given as absolute path and contents."""
+        toolchain = os.path.join(os.path.dirname(__file__), "..", "..", "toolchain")
+        sys.path.insert(0, toolchain)
+        try:
+            from pack import pack
+        finally:
+            sys.path.remove(toolchain)
+        archive = pack(files)
+        address = self.allocate(len(archive))
+        self.write(address, archive)
+        assert self.call("vivarium_mount", address, len(archive)) == 0
 
     def call(self, name, *arguments):
         return self.exports[name](self.store, *arguments)

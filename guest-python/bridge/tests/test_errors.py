@@ -99,11 +99,8 @@ class Loading(unittest.TestCase):
 
     def test_files_of_the_user(self):
         root = run("import _vivarium\ndef f(): return _vivarium.udf_root", result=pa.string())
-        backend = bridge()
-        for name, text in (("helper/__init__.py", ""), ("helper/inner.py", "def twice(x): return 2 * x"), ("data.txt", "5")):
-            path, data = f"{root}/{name}".encode(), text.encode()
-            where = backend.place(path), len(path), backend.place(data), len(data)
-            self.assertEqual(backend.call("vivarium_file_put", *where), 0)
+        files = {"helper/__init__.py": "", "helper/inner.py": "def twice(x): return 2 * x", "data.txt": "5"}
+        bridge().mount({f"{root}/{name}": text.encode() for name, text in files.items()})
         code = "from helper.inner import twice\nimport pathlib\nseed = int(pathlib.Path(__file__).with_name('data.txt').read_text())\ndef f(): return twice(seed)"
         self.assertEqual(run(code), 10)
 

@@ -115,6 +115,67 @@ class Columns(unittest.TestCase):
         self.assertEqual(vectorized(code, [array.type], array.type)(array).null_count, 2)
 
 
+class LentMemory(unittest.TestCase):
+    """Results that stay where the function has them."""
+
+    ROWS = 5000
+
+    def numbers(self, code, result=pa.int64()):
+        function = vectorized("import array\n" + code, [pa.int64()], result)
+        return function, lambda: function(pa.array(range(self.ROWS), pa.int64())).to_pylist()
+
+    def test_they_are_read_where_they_are(self):
+        rows = self.ROWS
+        for expression, expected in (
+            ("array.array('q', range(7, 5007))", range(7, rows + 7)),
+            ("memoryview(array.array('q', range(10000)))[2500:7500]", range(2500, 7500)),
+            ("memoryview(array.array('q', range(10000)))[::2]", range(0, 10000, 2)),
+            ("memoryview(bytes(40001))[1:].cast('q')", [0] * rows),
+            ("memoryview(c)", range(rows)),
+            ("memoryview(c)[::-1]", range(rows - 1, -1, -1)),
+        ):
+            _, call = self.numbers(f"def f(c): return {expression}")
+            for _ in range(3):
+                self.assertEqual(call(), list(expected), expression)
+
+    def test_they_live_until_the_next_call(self):
+        code = """
+kept = array.array('q', range(5000))
+gone = []
+class Lender:
+    def __buffer__(self, flags): return memoryview(kept)
+    def __release_buffer__(self, view): gone.append(len(gone)); view.release()
+def f(c):
+    kept[0] = len(gone)
+    return Lender()
+"""
+        _, call = self.numbers(code)
+        self.assertEqual([call()[0] for _ in range(4)], [0, 1, 2, 3])
+        _, call = self.numbers("kept = array.array('q', range(5000))\ndef f(c):\n    kept[0] += 1\n    return kept")
+        self.assertEqual([call()[0] for _ in range(3)], [1, 2, 3])
+
+    def test_a_call_that_fails_lends_nothing(self):
+        code = "n = 0\ndef f(c):\n    global n\n    n += 1\n    return array.array('q', range(5000 - n % 2))"
+        function, call = self.numbers(code)
+        for _ in range(3):
+            parts = failure(self, call)
+            self.assertIn("expected 5000 values", parts["message"])
+            self.assertEqual(call(), list(range(5000)))
+
+    def test_the_input_can_be_the_result(self):
+        function, call = self.numbers("def f(c): return memoryview(c)")
+        before = function.backend.kept
+        for _ in range(3):
+            self.assertEqual(call(), list(range(self.ROWS)))
+        self.assertEqual(function.backend.kept, before + 3)
+
+    def test_rows_that_are_left_out_stay_out(self):
+        function = vectorized("import array\ndef f(c): return array.array('q', c)", [pa.int64()], pa.int64(), null_handling="skip")
+        values = [None if i % 7 == 0 else i for i in range(self.ROWS)]
+        for _ in range(2):
+            self.assertEqual(function(pa.array(values, pa.int64())).to_pylist(), values)
+
+
 class Results(unittest.TestCase):
     def one(self, expression, result, values=(1, 2, 3), nullable=True):
         function = vectorized(f"def f(c): return {expression}\n", [pa.int64()], pa.field("result", result, nullable=nullable))

@@ -168,6 +168,82 @@ static int check_table(void)
     return failures;
 }
 
+/* Archives that are mounted later. */
+
+static void put_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++) {
+        at[i] = (uint8_t)(value >> 8 * i);
+    }
+}
+
+/* Mounts files of two bytes each, from memory that is never given back. */
+static int mount_files(const char *const *paths, uint32_t count)
+{
+    size_t len = 12 + 16 * (size_t)count;
+    uint8_t *archive = calloc(1, len + 4096 * (size_t)count);
+    memcpy(archive, "VIVFS001", 8);
+    put_u32(archive + 8, count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t path_len = (uint32_t)strlen(paths[i]);
+        const uint32_t record[] = {(uint32_t)len, path_len, (uint32_t)len + path_len, 2};
+        for (int field = 0; field < 4; field++) {
+            put_u32(archive + 12 + 16 * i + 4 * field, record[field]);
+        }
+        memcpy(archive + len, paths[i], path_len);
+        memcpy(archive + len + path_len, "hi", 2);
+        len += path_len + 2;
+    }
+    return vivarium_fs_mount(archive, len);
+}
+
+static int check_mount(void)
+{
+    static const char *const good[] = {"/packages/p/__init__.py", "/packages/p/data", "/imports/a.zip"};
+    static const struct {
+        const char *path;
+        wasi_result expected;
+    } bad[] = {
+        {"/lib/a", WASI_EEXIST},       {"/packages/p/data", WASI_EEXIST}, {"/packages/p", WASI_EEXIST},
+        {"/lib/a/b", WASI_ENOTDIR},    {"relative", WASI_EINVAL},         {"/", WASI_EINVAL},
+        {"/a/../b", WASI_EINVAL},      {"/a//b", WASI_EINVAL},            {"/a/", WASI_EINVAL},
+        {"/./a", WASI_EINVAL},
+    };
+    int failures = 0;
+    if (mount_files(good, 3) != WASI_SUCCESS) {
+        printf("files cannot be mounted\n");
+        failures++;
+    }
+    const struct row rows_after[] = {
+        {STAT, "packages/p/data", NULL, 0, false, WASI_SUCCESS},
+        {OPEN, "packages/p/data", NULL, 0, true, WASI_EROFS},
+        {OPEN, "packages/p/new", NULL, CREAT, true, WASI_EROFS},
+        {UNLINK, "imports/a.zip", NULL, 0, false, WASI_EROFS},
+        {PUT, "/imports/a.zip", NULL, 0, false, WASI_EEXIST},
+    };
+    for (size_t i = 0; i < sizeof rows_after / sizeof rows_after[0]; i++) {
+        if (run_row(&rows_after[i]) != rows_after[i].expected) {
+            printf("row %zu after mounting\n", i);
+            failures++;
+        }
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int result = mount_files(&bad[i].path, 1);
+        if (result != bad[i].expected) {
+            printf("mounting %s answers %d\n", bad[i].path, result);
+            failures++;
+        }
+    }
+    static const uint8_t broken[] = "VIVFS001\1\0\0\0\34\0\0\0\6\0\0\0\42\0\0\0\4\0\0\0/lib/cabc";
+    for (size_t len = 0; len < sizeof broken; len++) {
+        if (vivarium_fs_mount(broken, len) != WASI_EINVAL) {
+            printf("%zu bytes are not an archive\n", len);
+            failures++;
+        }
+    }
+    return failures;
+}
+
 /* Random calls: a small set of names, numbers and paths, so that they meet. */
 
 static uint32_t seed = 12345;
@@ -288,7 +364,7 @@ static int check_tree(const struct node *directory)
 
 int main(void)
 {
-    int failures = check_table();
+    int failures = check_table() + check_mount();
     for (int i = 0; i < 300000; i++) {
         random_call();
         if (i % 1000 == 0) {

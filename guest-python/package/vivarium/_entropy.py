@@ -22,6 +22,9 @@ _state_of = _Generator.getstate
 _seed = random.Random.seed
 _setstate = random.Random.setstate
 
+# Modules that keep generators of other kinds: each has `drew()` and `reseed()`.
+sources = []
+
 # id of a generator -> (weak reference, fingerprint of its state just after it was seeded)
 _unseeded = {}
 _building = True
@@ -67,6 +70,8 @@ def image_flags():
         for reference, before in list(_unseeded.values())
         if (generator := reference()) is not None
     )
+    for source in sources:
+        drew = source.drew() or drew
     return _flags | (DREW_WHILE_IMPORTING if drew else 0)
 
 
@@ -84,6 +89,8 @@ def reseed():
             generator.gauss_next = None
         except Exception:
             pass  # a subclass without the attribute has nothing to reset
+    for source in sources:
+        source.reseed()
     module = _modules.get("uuid")
     if module is not None:
         module._node = module._last_timestamp = None

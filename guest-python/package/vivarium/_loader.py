@@ -6,6 +6,7 @@ import inspect
 import keyword
 import os
 import sys
+from importlib.machinery import PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
 from json import loads
 
@@ -66,12 +67,19 @@ def _set_environment(variables):
         raise Refused("import", f"the environment cannot be set: {exception}", None) from None
 
 
-def _module_name(filename):
+def _set_search_path(entries):
+    """Looks for modules in `entries` first, and where it did so far after that."""
+    sys.path[:] = [*entries, *(entry for entry in sys.path if entry not in entries)]
+
+
+def _module_name(filename, search_path):
     """The file's stem where that can be the name of a module and hides no other one."""
     stem = filename.rpartition("/")[2].partition(".")[0]
     if not stem.isidentifier() or keyword.iskeyword(stem) or stem in sys.stdlib_module_names:
         return "udf"
     if stem in _modules and stem not in _own_modules:
+        return "udf"
+    if search_path and PathFinder.find_spec(stem, search_path) is not None:
         return "udf"
     return stem
 
@@ -100,10 +108,14 @@ def _compile(code, path):
 def execute(spec):
     """Runs the code of a spec as a module and returns the module."""
     _set_environment(spec["environment"])
+    search_path = spec.get("search_path", ())
+    if search_path:
+        _set_search_path(search_path)
+    sys._xoptions.update(spec.get("x_options", ()))
     path = _store(spec["filename"], spec["code"])
     importlib.invalidate_caches()
     compiled = _compile(spec["code"], path)
-    name = _module_name(spec["filename"])
+    name = _module_name(spec["filename"], search_path)
     module = module_from_spec(spec_from_file_location(name, path))
     _own_modules.add(name)
     _modules[name] = module

@@ -59,4 +59,8 @@ decimal.getcontext()
 if _vivarium.udf_root not in sys.path:
     sys.path.append(_vivarium.udf_root)
 
+# One of the two guest modules has NumPy inside.
+if "numpy._core._multiarray_umath" in sys.builtin_module_names:
+    from . import _numpy
+
 _warm.warm()

@@ -4,17 +4,11 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
-use crate::inputs::{InputError, Recipe};
+use crate::inputs::{InputError, Recipe, Variant};
 
 /// The environment variables that decide where the cache is, the first that is set wins:
 /// `VIVARIUM_CACHE` is the cache itself, the others are folders above it.
 pub const CACHE_VARIABLES: [&str; 3] = ["VIVARIUM_CACHE", "XDG_CACHE_HOME", "HOME"];
-
-/// The stage of the final module.
-pub const GUEST_STAGE: &str = "guest";
-
-/// The file name of the final module inside its stage.
-pub const GUEST_FILE: &str = "vivarium-guest.wasm";
 
 /// No place for the cache.
 #[derive(Debug, thiserror::Error)]
@@ -66,12 +60,12 @@ impl Cache {
         self.stage("python", &recipe.native())
     }
 
-    /// The module: whether it is there is for the caller to see.
+    /// A module: whether it is there is for the caller to see.
     ///
     /// # Errors
     /// If one of the guest's sources cannot be read.
-    pub fn artefact(&self, recipe: &Recipe) -> Result<PathBuf, InputError> {
-        Ok(self.stage(GUEST_STAGE, &recipe.guest()?).join(GUEST_FILE))
+    pub fn artefact(&self, recipe: &Recipe, variant: Variant) -> Result<PathBuf, InputError> {
+        Ok(self.stage(variant.stage(), &recipe.guest(variant)?).join(variant.file()))
     }
 }
 

@@ -5,15 +5,52 @@ use std::path::{Path, PathBuf};
 use crate::digest::{Digest, Hasher};
 use crate::{options, pins};
 
-/// Folders of `guest-python/` whose files go into the guest, with the file name endings that count.
+/// Folders of `guest-python/` whose files go into both modules, with the file name endings that count.
 const GUEST_FOLDERS: &[(&str, &[&str])] =
     &[("bridge", &["c", "h"]), ("filesystem", &["c", "h"]), ("package", &[]), ("toolchain", &["py"])];
+
+/// The folder whose files go into the module with NumPy only.
+const NUMPY_FOLDER: &str = "numpy";
+
+/// Files of `toolchain/` that only NumPy is built with.
+const NUMPY_TOOLCHAIN: &[&str] =
+    &["adjust_numpy.py", "numpy/compiler.sh", "numpy/mesonpy.py", "numpy_tree.py"];
 
 /// The profile, relative to `guest-python/`.
 const PROFILE: &str = "profile/cpython.profdata";
 
 /// Folders that never go into the guest, wherever they are.
 const LEFT_OUT: &[&str] = &["tests", "__pycache__"];
+
+/// One of the two modules that are linked from the same parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// CPython and its standard library.
+    Plain,
+    /// The same with NumPy.
+    NumPy,
+}
+
+impl Variant {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Plain, Self::NumPy];
+
+    /// The stage that makes it.
+    pub fn stage(self) -> &'static str {
+        match self {
+            Self::Plain => "guest",
+            Self::NumPy => "guest-numpy",
+        }
+    }
+
+    /// Its file name inside its stage.
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Plain => "vivarium-guest.wasm",
+            Self::NumPy => "vivarium-guest-numpy.wasm",
+        }
+    }
+}
 
 /// An input that could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +97,8 @@ impl Recipe {
 
     /// The files and folders to watch for changes.
     pub fn watched(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        GUEST_FOLDERS.iter().map(|(name, _)| self.folder.join(name)).chain([self.profile()])
+        let folders = GUEST_FOLDERS.iter().map(|(name, _)| *name).chain([NUMPY_FOLDER, PROFILE]);
+        folders.map(|name| self.folder.join(name))
     }
 
     /// Names the native Python: depends on this machine's platform.
@@ -112,31 +150,83 @@ impl Recipe {
         Ok(hasher.finish())
     }
 
-    /// Names the final module: the same on every machine.
+    /// Names NumPy's object and Python files. Of CPython it needs the headers, whose `pyconfig.h` its
+    /// options and `config.site` decide.
+    ///
+    /// # Errors
+    /// If a file of `toolchain/` cannot be read.
+    pub fn numpy(&self) -> Result<Digest, InputError> {
+        let mut hasher = Hasher::new("numpy");
+        for pin in [&pins::PYTHON, &pins::NUMPY, &pins::CYTHON] {
+            hasher.add_list(pin.name, pin.sha256);
+        }
+        hasher.add("zig", pins::ZIG.version.as_bytes());
+        for (name, values) in [
+            ("target", options::TARGET),
+            ("cflags", options::CROSS_CFLAGS),
+            ("configure", options::CROSS_CONFIGURE),
+            ("numpy cflags", options::NUMPY_CFLAGS),
+            ("numpy cxxflags", options::NUMPY_CXXFLAGS),
+            ("setup", options::NUMPY_SETUP),
+            ("modules", options::NUMPY_MODULES),
+            ("link", options::NUMPY_LINK),
+        ] {
+            hasher.add_list(name, values);
+        }
+        hasher.add("epoch", options::SOURCE_DATE_EPOCH.as_bytes());
+        for file in ["adjust_numpy.py", "compile.py", "config.site", "numpy/compiler.sh", "numpy_tree.py"] {
+            self.add_file(&mut hasher, &Path::new("toolchain").join(file))?;
+        }
+        Ok(hasher.finish())
+    }
+
+    /// Names a final module: the same on every machine. Nothing of NumPy's counts for the plain one.
     ///
     /// # Errors
     /// If one of the guest's sources cannot be read.
-    pub fn guest(&self) -> Result<Digest, InputError> {
-        let mut hasher = Hasher::new("guest");
+    pub fn guest(&self, variant: Variant) -> Result<Digest, InputError> {
+        let mut hasher = Hasher::new(variant.stage());
         hasher.add("stdlib", self.stdlib()?.as_str().as_bytes());
         hasher.add_list("cflags", options::GUEST_CFLAGS);
         hasher.add_list("link", options::LINK);
         for (folder, endings) in GUEST_FOLDERS {
             for file in self.files(folder, endings)? {
+                let tool = file.strip_prefix("toolchain").ok();
+                if !tool.is_some_and(|tool| NUMPY_TOOLCHAIN.iter().any(|name| tool == Path::new(name))) {
+                    self.add_file(&mut hasher, &file)?;
+                }
+            }
+        }
+        if variant == Variant::NumPy {
+            hasher.add("numpy", self.numpy()?.as_str().as_bytes());
+            hasher.add_list("link of numpy", options::LINK_NUMPY);
+            for file in self.files(NUMPY_FOLDER, &["c", "h", "py"])? {
                 self.add_file(&mut hasher, &file)?;
             }
         }
         Ok(hasher.finish())
     }
 
-    /// The C files that are compiled into the module, relative to [`Self::folder`], sorted.
+    /// The C files that are compiled into a module, relative to [`Self::folder`], sorted.
     ///
     /// # Errors
     /// If a folder cannot be read.
-    pub fn c_files(&self) -> Result<Vec<PathBuf>, InputError> {
+    pub fn c_files(&self, variant: Variant) -> Result<Vec<PathBuf>, InputError> {
         let mut files = self.files("filesystem", &["c"])?;
         files.extend(self.files("bridge", &["c"])?);
+        if variant == Variant::NumPy {
+            files.extend(self.files(NUMPY_FOLDER, &["c"])?);
+        }
         Ok(files)
+    }
+
+    /// The folders of Python packages that go into a module.
+    pub fn packages(&self, variant: Variant) -> Vec<PathBuf> {
+        let folders: &[&str] = match variant {
+            Variant::Plain => &["package"],
+            Variant::NumPy => &["package", "numpy/package"],
+        };
+        folders.iter().map(|name| self.folder.join(name)).collect()
     }
 
     fn add_file(&self, hasher: &mut Hasher, file: &Path) -> Result<(), InputError> {
@@ -197,12 +287,17 @@ mod tests {
             ("bridge/tests/t.c", "int t;"),
             ("filesystem/f.c", "int f;"),
             ("filesystem/f.h", "extern int f;"),
+            ("numpy/modules.c", "int m;"),
+            ("numpy/package/vivarium/n.py", "pass"),
             ("package/vivarium/__init__.py", "pass"),
             ("profile/cpython.profdata", "counts"),
             ("toolchain/adjust.py", "0"),
+            ("toolchain/adjust_numpy.py", "5"),
             ("toolchain/compile.py", "1"),
             ("toolchain/config.site", "a=b"),
             ("toolchain/modules/select.py", "4"),
+            ("toolchain/numpy/compiler.sh", "6"),
+            ("toolchain/numpy_tree.py", "7"),
             ("toolchain/stdlib.py", "2"),
             ("toolchain/sysconfigdata.py", "3"),
         ] {
@@ -213,9 +308,16 @@ mod tests {
         folder
     }
 
-    fn digests(folder: &tempfile::TempDir) -> [Digest; 3] {
+    /// Of CPython, the library, the plain guest, NumPy, and the guest with NumPy.
+    fn digests(folder: &tempfile::TempDir) -> [Digest; 5] {
         let recipe = Recipe::open(folder.path()).unwrap();
-        [recipe.cross().unwrap(), recipe.stdlib().unwrap(), recipe.guest().unwrap()]
+        let [plain, numpy] = Variant::ALL.map(|variant| recipe.guest(variant).unwrap());
+        [recipe.cross().unwrap(), recipe.stdlib().unwrap(), plain, recipe.numpy().unwrap(), numpy]
+    }
+
+    /// Which of them differ.
+    fn changed(before: &[Digest; 5], after: &[Digest; 5]) -> [bool; 5] {
+        std::array::from_fn(|index| before[index] != after[index])
     }
 
     #[test]
@@ -224,24 +326,34 @@ mod tests {
     }
 
     #[test]
-    fn a_bridge_file_changes_only_the_guest() {
-        let folder = folder();
-        let before = digests(&folder);
-        fs::write(folder.path().join("bridge/src/a.c"), "int b;").unwrap();
-        let after = digests(&folder);
-        assert_eq!(before[..2], after[..2]);
-        assert_ne!(before[2], after[2]);
+    fn a_file_changes_what_is_made_from_it() {
+        for (file, [cross, stdlib, plain, numpy, guest]) in [
+            ("bridge/src/a.c", [false, false, true, false, true]),
+            ("numpy/modules.c", [false, false, false, false, true]),
+            ("numpy/package/vivarium/n.py", [false, false, false, false, true]),
+            ("package/vivarium/__init__.py", [false, false, true, false, true]),
+            ("toolchain/adjust.py", [true, true, true, false, true]),
+            ("toolchain/adjust_numpy.py", [false, false, false, true, true]),
+            ("toolchain/numpy/compiler.sh", [false, false, false, true, true]),
+            ("toolchain/numpy_tree.py", [false, false, false, true, true]),
+            ("toolchain/stdlib.py", [false, true, true, false, true]),
+        ] {
+            let folder = folder();
+            let before = digests(&folder);
+            fs::write(folder.path().join(file), "something else").unwrap();
+            assert_eq!(changed(&before, &digests(&folder)), [cross, stdlib, plain, numpy, guest], "{file}");
+        }
     }
 
     #[test]
-    fn a_new_or_renamed_file_changes_the_guest() {
+    fn a_new_or_renamed_file_changes_the_guests() {
         let folder = folder();
         let before = digests(&folder);
         fs::rename(folder.path().join("filesystem/f.c"), folder.path().join("filesystem/g.c")).unwrap();
         let renamed = digests(&folder);
-        assert_ne!(before[2], renamed[2]);
+        assert_eq!(changed(&before, &renamed), [false, false, true, false, true]);
         fs::write(folder.path().join("package/vivarium/data.bin"), "").unwrap();
-        assert_ne!(renamed[2], digests(&folder)[2]);
+        assert_eq!(changed(&renamed, &digests(&folder)), [false, false, true, false, true]);
     }
 
     #[test]
@@ -268,7 +380,10 @@ mod tests {
     #[test]
     fn c_files_are_sorted_sources_only() {
         let folder = folder();
-        let files = Recipe::open(folder.path()).unwrap().c_files().unwrap();
-        assert_eq!(files, [Path::new("filesystem/f.c"), Path::new("bridge/src/a.c")]);
+        let recipe = Recipe::open(folder.path()).unwrap();
+        let [plain, numpy] = Variant::ALL.map(|variant| recipe.c_files(variant).unwrap());
+        assert_eq!(plain, [Path::new("filesystem/f.c"), Path::new("bridge/src/a.c")]);
+        assert_eq!(numpy[..2], plain);
+        assert_eq!(numpy[2..], [Path::new("numpy/modules.c")]);
     }
 }

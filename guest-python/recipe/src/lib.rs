@@ -2,13 +2,14 @@
 //! name each build stage in the cache.
 //!
 //! `xtask guest` carries the recipe out; `vivarium-guest`'s build script only asks whether the
-//! artefact of the current digest exists. Both agree because both ask this crate.
+//! artefacts of the current digests exist. Both agree because both ask this crate.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let recipe = vivarium_guest_recipe::Recipe::open(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
 //! let cache = vivarium_guest_recipe::Cache::at("/var/cache/vivarium");
-//! assert!(cache.artefact(&recipe)?.ends_with("vivarium-guest.wasm"));
+//! let module = cache.artefact(&recipe, vivarium_guest_recipe::Variant::Plain)?;
+//! assert!(module.ends_with("vivarium-guest.wasm"));
 //! # Ok(())
 //! # }
 //! ```
@@ -19,9 +20,9 @@ mod inputs;
 pub mod options;
 pub mod pins;
 
-pub use cache::{CACHE_VARIABLES, Cache, CacheError, GUEST_FILE, GUEST_STAGE};
+pub use cache::{CACHE_VARIABLES, Cache, CacheError};
 pub use digest::Digest;
-pub use inputs::{InputError, Recipe};
+pub use inputs::{InputError, Recipe, Variant};
 
 /// Version of the contract in `ABI.md`; the guest answers it from `vivarium_abi_version`.
 pub const ABI_VERSION: u32 = 1;

@@ -73,6 +73,52 @@ pub const CROSS_LIBRARIES: &[&str] = &[
 /// How those libraries become one object, optimised as a whole.
 pub const CROSS_LINK: &[&str] = &["-r", "-O3", "--lto-O3", "--whole-archive"];
 
+/// More compiler flags for NumPy than CPython's. It is not optimised as a whole with CPython: its
+/// loops call nothing of it. It alone uses vector instructions. The C library names no floating-point
+/// exceptions, as WebAssembly has none; those that NumPy raises itself are kept by
+/// `numpy/floating_point.c`.
+pub const NUMPY_CFLAGS: &[&str] = &[
+    "-msimd128",
+    "-D_WASI_EMULATED_SIGNAL",
+    "-DFE_INVALID=1",
+    "-DFE_DIVBYZERO=4",
+    "-DFE_OVERFLOW=8",
+    "-DFE_UNDERFLOW=16",
+];
+
+/// More compiler flags for NumPy's C++. Exceptions cannot be thrown in the guest: what throws
+/// compiles to a call of `__cxa_throw`, which ends the instance (see `numpy/modules.c`).
+pub const NUMPY_CXXFLAGS: &[&str] = &["-fexceptions", "-fignore-exceptions"];
+
+/// Options of NumPy's build. Its fast paths for processors are not for WebAssembly.
+pub const NUMPY_SETUP: &[&str] = &[
+    "-Dbuildtype=release",
+    "-Dblas=none",
+    "-Dlapack=none",
+    "-Dallow-noblas=true",
+    "-Ddisable-optimization=true",
+    "-Ddisable-threading=true",
+];
+
+/// NumPy's extension modules, by their files. `numpy/modules.c` registers the same.
+pub const NUMPY_MODULES: &[&str] = &[
+    "numpy/_core/_multiarray_umath",
+    "numpy/fft/_pocketfft_umath",
+    "numpy/linalg/_umath_linalg",
+    "numpy/random/_bounded_integers",
+    "numpy/random/_common",
+    "numpy/random/_generator",
+    "numpy/random/_mt19937",
+    "numpy/random/_pcg64",
+    "numpy/random/_philox",
+    "numpy/random/_sfc64",
+    "numpy/random/bit_generator",
+    "numpy/random/mtrand",
+];
+
+/// How their objects become one.
+pub const NUMPY_LINK: &[&str] = &["-r", "-O3"];
+
 /// Compiler flags for the bridge and the file system.
 pub const GUEST_CFLAGS: &[&str] = &[
     "-std=c23",
@@ -98,3 +144,6 @@ pub const LINK: &[&str] = &[
     "-lwasi-emulated-getpid",
     "-lwasi-emulated-process-clocks",
 ];
+
+/// More of them for the module with NumPy.
+pub const LINK_NUMPY: &[&str] = &["-lc++"];

@@ -38,6 +38,32 @@ pub const TZDATA: Pin = Pin {
     sha256: &["0a10eec6e13ef16b627fabed9a5f2ba61a62b1c67f327305f4e7e412a70b4aec"],
 };
 
+/// NumPy's source archive.
+pub const NUMPY: Pin = Pin {
+    name: "numpy",
+    version: "2.4.6",
+    sha256: &["f3a3570c4a2a16746ac2c31a7c7c7b0c186b95ce902e33db6f28094ed7387dda"],
+};
+
+/// What turns NumPy's Cython files into C: the wheel without compiled parts, for every platform.
+pub const CYTHON: Pin = Pin {
+    name: "cython",
+    version: "3.3.1",
+    sha256: &["61abc7feedd20dac6c4ff7ab3a30e17136a067b242ab9253e2b4a6d9a72c2b61"],
+};
+
+/// What NumPy's build runs under.
+pub const NINJA: Pin = Pin {
+    name: "ninja",
+    version: "1.13.2",
+    sha256: &[
+        // Linux on x86-64, Linux on AArch64, macOS.
+        "65a24341b5ac09fcadcc37082660be40a94174e51a937fabf6e2cae26225fa2c",
+        "d775a5e43e9088f507a6250d57fcf5678eb31268c545feb5064ffeee33735622",
+        "fd82e26c0706ad4ab88e5fdd26f3fab0a987a90f810160f6c322e752c6af298b",
+    ],
+};
+
 /// zlib 1.3.2, in the sources of the crate that binds it. Cargo checks the hash: it is the checksum
 /// in `Cargo.lock`.
 pub const ZLIB: Pin = Pin {
@@ -45,6 +71,9 @@ pub const ZLIB: Pin = Pin {
     version: "1.1.31",
     sha256: &["ff20308ecabd635a2dc1dd5834a86c462cca20efba1d5d3ddab1f8aea3455cb2"],
 };
+
+/// The folder inside NumPy's source archive.
+pub const NUMPY_FOLDER: &str = "numpy-2.4.6";
 
 /// The folder inside CPython's source archive.
 pub const PYTHON_FOLDER: &str = "Python-3.13.5";
@@ -67,7 +96,7 @@ mod tests {
 
     #[test]
     fn hashes_are_sha256() {
-        for pin in [PYTHON, ZIG, TZDATA, ZLIB] {
+        for pin in [PYTHON, ZIG, TZDATA, NUMPY, CYTHON, NINJA, ZLIB] {
             for hash in pin.sha256 {
                 assert_eq!(hex::decode(hash).unwrap().len(), 32, "{}", pin.name);
             }

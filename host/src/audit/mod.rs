@@ -163,8 +163,10 @@ fn engine(identity: &EngineIdentity) -> BTreeMap<&'static str, String> {
     // Destructured, so that a new part of the identity cannot be forgotten here.
     let EngineIdentity {
         guest_digest,
+        numpy_guest_digest,
         abi_version,
         python_version,
+        numpy_version,
         wasmtime_version,
         compilation,
         instrumentation_version,
@@ -173,8 +175,10 @@ fn engine(identity: &EngineIdentity) -> BTreeMap<&'static str, String> {
     } = identity.clone();
     BTreeMap::from([
         ("guest_sha256", guest_digest),
+        ("numpy_guest_sha256", numpy_guest_digest),
         ("guest_abi", abi_version),
         ("python", python_version),
+        ("numpy", numpy_version),
         ("wasmtime", wasmtime_version),
         ("compilation_digest", compilation),
         ("instrumentation", instrumentation_version),

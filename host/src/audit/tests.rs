@@ -18,8 +18,10 @@ fn allowed() -> Vec<ImportedFunction> {
 fn identity() -> EngineIdentity {
     EngineIdentity {
         guest_digest: "g".to_owned(),
+        numpy_guest_digest: "n".to_owned(),
         abi_version: "1".to_owned(),
         python_version: "3.13.5".to_owned(),
+        numpy_version: "2.4.6".to_owned(),
         wasmtime_version: "w".to_owned(),
         compilation: "c".to_owned(),
         instrumentation_version: "1".to_owned(),

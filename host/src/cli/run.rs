@@ -14,7 +14,8 @@ use vivarium_host::declared;
 use vivarium_host::local::{self, Format, Input, Job, Output, Signature};
 use vivarium_host::sql_types;
 use vivarium_runtime::{
-    BuildLimits, Capabilities, Engine, EngineConfig, FunctionSpec, Image, Limits, ModuleSource, NullHandling,
+    BuildLimits, Capabilities, Engine, EngineConfig, FunctionFiles, FunctionSpec, Image, Interpreter, Limits,
+    ModuleSource, NullHandling,
 };
 
 use failure::Failure;
@@ -237,7 +238,7 @@ impl Arguments {
             }
         };
         let image = engine
-            .build_image(&spec, &self.build_limits())
+            .build_image(&spec, &FunctionFiles::default(), &self.build_limits())
             .map_err(|error| Failure::build(error, &spec.handler))?;
         Ok((image, signature))
     }
@@ -248,6 +249,8 @@ impl Arguments {
             filename: source.file_name(),
             code: source.code.clone(),
             environment: self.env.iter().cloned().collect(),
+            interpreter: Interpreter::for_code(&source.code),
+            ..ModuleSource::default()
         };
         let declarations = declared::describe(engine, &module, &self.build_limits())
             .map_err(|error| Failure::build(error, &module.filename))?;
@@ -291,6 +294,8 @@ impl Arguments {
             null_handling: if self.skip_null { NullHandling::SkipNull } else { NullHandling::CallOnNull },
             on_error: Default::default(),
             environment: self.env.iter().cloned().collect(),
+            interpreter: Interpreter::for_code(&source.code),
+            files_digest: None,
         }
     }
 

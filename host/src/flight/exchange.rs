@@ -14,7 +14,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow_flight::FlightData;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
@@ -59,11 +59,14 @@ pub(super) struct ExchangeSettings {
     input_queue: usize,
     idle: Duration,
     limits: InputLimits,
+    /// Whether the server waits for exchanges no longer.
+    cut: watch::Receiver<bool>,
 }
 
 impl ExchangeSettings {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, cut: watch::Receiver<bool>) -> Self {
         Self {
+            cut,
             output_queue: config.server.output_queue_messages.get(),
             input_queue: config.server.input_queue_messages.get(),
             idle: Duration::from_secs(config.server.idle_timeout_s),
@@ -98,6 +101,8 @@ pub(super) enum ExchangeError {
     Idle { limit_s: u64 },
     #[error("{}", .0.message())]
     Client(Status),
+    #[error("the server is shutting down and waits for this exchange no longer (limit server.drain_s)")]
+    Cut,
     #[error("the client went away")]
     Gone,
     #[error("a part of the exchange gave up")]
@@ -116,6 +121,7 @@ impl Failure for ExchangeError {
             Self::Encode(_) | Self::Lost => Code::Internal,
             Self::Idle { .. } => Code::DeadlineExceeded,
             Self::Client(status) => status.code(),
+            Self::Cut => Code::Unavailable,
             Self::Gone => Code::Cancelled,
         }
     }
@@ -136,10 +142,12 @@ pub(super) async fn serve(
         query = caller.query
     );
     async {
+        let mut cut = settings.cut.clone();
         let exchange = Exchange { functions, settings, caller, results: results.clone() };
         let outcome = tokio::select! {
             outcome = exchange.run(messages) => outcome,
             () = results.closed() => Err(ExchangeError::Gone),
+            Ok(_) = cut.wait_for(|cut| *cut) => Err(ExchangeError::Cut),
         };
         if let Err(error) = outcome {
             tracing::info!(code = ?error.code(), error = error.to_string(), "exchange failed");
@@ -177,7 +185,7 @@ impl Exchange {
         let (sender, mut inputs) = mpsc::channel(self.settings.input_queue);
         reader.spawn(ends::read(first, messages, self.decoder(&version, phase), sender));
 
-        let aggregation = match version.spec.kind {
+        let aggregation = match version.spec().kind {
             // Whether its answer names groups is known from the schema only.
             FunctionKind::Aggregate { .. } => Some(self.aggregation(phase, &mut inputs).await?),
             _ => None,
@@ -192,7 +200,7 @@ impl Exchange {
         if self.caller.logs {
             session.keep_logs();
         }
-        let outcome = match (&version.spec.kind, aggregation) {
+        let outcome = match (&version.spec().kind, aggregation) {
             (_, Some(aggregation)) => self.aggregate(&mut session, aggregation, &mut inputs, &answers).await,
             (FunctionKind::Table, _) => self.table(&version, &mut session, &mut inputs, &answers).await,
             (FunctionKind::Map, _) => self.map(&mut session, inputs, &answers).await,
@@ -211,7 +219,7 @@ impl Exchange {
     }
 
     fn decoder(&self, version: &Version, phase: Phase) -> InputDecoder {
-        let spec = &version.spec;
+        let spec = version.spec();
         let takes_rows = !matches!(spec.kind, FunctionKind::Aggregate { .. } | FunctionKind::Map);
         let inputs = signature::inputs(spec, phase);
         let conversion = match version.dialect {

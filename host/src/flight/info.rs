@@ -63,7 +63,7 @@ pub(super) fn list(functions: &Functions) -> Result<Vec<FlightInfo>, InfoError> 
 }
 
 fn info(version: &Version, phase: Phase, descriptor: FlightDescriptor) -> Result<FlightInfo, ArrowError> {
-    let inputs = signature::inputs(&version.spec, phase);
+    let inputs = signature::inputs(version.spec(), phase);
     let outputs = signature::outputs(version, phase, false);
     let count = inputs.len();
     let fields: Fields = inputs.into_iter().map(Arc::new).chain(outputs.fields().iter().cloned()).collect();

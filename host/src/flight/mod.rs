@@ -55,7 +55,7 @@ use arrow_flight::{
     HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
 };
 use futures::stream::{BoxStream, StreamExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -82,10 +82,15 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// The gRPC service, with the message limit of `config`.
-    pub fn service(functions: Arc<Functions>, config: &Config) -> FlightServiceServer<Flight> {
-        let flight =
-            Flight { functions, headers: config.headers.clone(), settings: ExchangeSettings::new(config) };
+    /// The gRPC service, with the message limit of `config`. Exchanges that still run when `cut`
+    /// becomes true end with an error that says so.
+    pub fn service(
+        functions: Arc<Functions>,
+        config: &Config,
+        cut: watch::Receiver<bool>,
+    ) -> FlightServiceServer<Flight> {
+        let settings = ExchangeSettings::new(config, cut);
+        let flight = Flight { functions, headers: config.headers.clone(), settings };
         FlightServiceServer::new(flight)
             .max_decoding_message_size(config.server.max_message_bytes)
             .max_encoding_message_size(usize::MAX)

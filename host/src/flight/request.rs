@@ -81,7 +81,7 @@ impl Target {
         let Some(phase) = &self.phase else {
             return Ok(Phase::Whole);
         };
-        if !matches!(version.spec.kind, FunctionKind::Aggregate { .. }) {
+        if !matches!(version.spec().kind, FunctionKind::Aggregate { .. }) {
             let function = self.function.clone();
             return Err(RequestError::NoAggregate { function, phase: excerpt(phase) });
         }

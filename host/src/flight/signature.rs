@@ -60,7 +60,7 @@ pub(super) fn inputs(spec: &FunctionSpec, phase: Phase) -> Vec<Field> {
 
 /// The columns that a call answers with; `grouped` if the input of an aggregate has `$group`.
 pub(super) fn outputs(version: &Version, phase: Phase, grouped: bool) -> SchemaRef {
-    let spec = &version.spec;
+    let spec = version.spec();
     let fields: Fields = match (&spec.kind, spec.result.data_type(), version.dialect) {
         (FunctionKind::Aggregate { state }, _, _) => {
             let value = if phase.gives_states() { state } else { &spec.result };

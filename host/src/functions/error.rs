@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use vivarium_runtime::{BuildError, CallError, ForkError};
 
+use crate::config::UnknownClass;
+use crate::environment::EnvironmentError;
+use crate::imports::{ImportError, ImportsError};
+use crate::packages::{PackageError, PackagesError};
 use crate::token::{NameTooLong, TokenError};
 use crate::workers::WorkerError;
 
@@ -31,6 +35,15 @@ pub enum StartError {
         /// The line, from 1.
         line: usize,
     },
+    /// Packages cannot be served as configured.
+    #[error(transparent)]
+    Packages(#[from] PackagesError),
+    /// Imports cannot be served as configured.
+    #[error(transparent)]
+    Imports(#[from] ImportsError),
+    /// The file of environments cannot be used.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
     /// The operating system refused a thread.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -94,6 +107,12 @@ pub enum ProvisionError {
         /// Bytes given.
         requested: u64,
     },
+    /// A requirement cannot be read, or packages are not allowed.
+    #[error(transparent)]
+    Packages(#[from] PackageError),
+    /// An import cannot be fetched, whatever its server says.
+    #[error(transparent)]
+    Imports(#[from] ImportError),
     /// The tenant has as many versions of functions as it may.
     #[error("the tenant has {limit} versions of functions, all in use (limit tenants.max_functions)")]
     TooManyOfTenant {
@@ -106,9 +125,9 @@ pub enum ProvisionError {
         /// Versions allowed.
         limit: usize,
     },
-    /// The function could not be kept.
-    #[error("the function could not be kept: {0}")]
-    Store(#[from] StoreError),
+    /// The function could not be kept. Where and why is for the server's log, not for callers.
+    #[error("the function could not be kept; the server's log says why")]
+    Store(#[source] StoreError),
     /// Its image cannot be built now.
     #[error("the image cannot be built now: {0}")]
     Worker(#[from] WorkerError),
@@ -135,13 +154,47 @@ pub enum CallRefused {
     },
 }
 
+/// Why an image could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// The code failed, or met a limit.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A package is not to be had.
+    #[error(transparent)]
+    Packages(#[from] PackageError),
+    /// An imported file is not to be had.
+    #[error(transparent)]
+    Imports(#[from] ImportError),
+    /// The code is not among the imports.
+    #[error("the code is `{location}`, which is not among the imports")]
+    NoCode {
+        /// Where the code was said to be.
+        location: String,
+    },
+    /// The code is not text.
+    #[error("the code in `{location}` is not UTF-8 at byte {at}")]
+    CodeNotText {
+        /// Where the code is.
+        location: String,
+        /// The first byte that is not UTF-8.
+        at: usize,
+    },
+    /// The environment of an older version is gone: it is never written to disk.
+    #[error(
+        "the environment of this function has changed since it was provisioned; provision it again"
+    )]
+    EnvironmentChanged,
+}
+
 /// Why there is no image.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
     /// It could not be built.
     #[error("{0}")]
-    Build(Arc<BuildError>),
+    Prepare(Arc<PrepareError>),
     /// It takes longer than a call may wait.
     #[error("the function's image was not ready within {waited_s} s (limit server.image_wait_s)")]
     NotReady {
@@ -159,7 +212,8 @@ pub enum ImageError {
 pub enum AdmissionError {
     /// None became free in time.
     #[error(
-        "no sandbox became free within {waited_s} s (limits: {limit} at the same time, {limit_of_tenant} of one tenant)"
+        "no sandbox became free within {waited_s} s (limits: {limit} at the same time, {limit_of_tenant} of one tenant{}, and their memory)",
+        .limit_of_function.map(|limit| format!(", {limit} of this function")).unwrap_or_default()
     )]
     NoPlace {
         /// Seconds waited.
@@ -168,6 +222,8 @@ pub enum AdmissionError {
         limit: usize,
         /// Sandboxes of one tenant at the same time.
         limit_of_tenant: usize,
+        /// Sandboxes of the function at the same time, if its resource class says.
+        limit_of_function: Option<usize>,
     },
     /// Too many of the tenant's wait already.
     #[error(
@@ -192,6 +248,9 @@ pub enum SessionError {
     /// There is no place.
     #[error(transparent)]
     Admission(#[from] AdmissionError),
+    /// The function's resource class was taken out of the configuration.
+    #[error("{0} any more; provision the function again")]
+    Class(#[from] UnknownClass),
     /// The work was not done.
     #[error(transparent)]
     Worker(#[from] WorkerError),

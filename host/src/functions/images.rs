@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use vivarium_runtime::{BuildError, BuildLimits, CallError, Engine, Image};
 
-use super::error::{ImageError, StartError};
+use super::error::{ImageError, PrepareError, StartError};
+use super::materials::{Materials, Preparer};
 use super::registry::Version;
-use super::store::Store;
+use super::store::{Store, StoredImage};
 use crate::config::Config;
 use crate::workers::{WorkerError, WorkerPool};
 
@@ -21,11 +22,18 @@ pub(super) enum ImageState {
     /// Being built or loaded.
     Coming,
     /// In memory.
-    Ready(Image),
+    Ready(Ready),
     /// It could not be built; trying again without a reason would give the same.
-    Failed(Arc<BuildError>),
+    Failed(Arc<PrepareError>),
     /// Nobody is working on it any more: the builder panicked or was refused a turn.
     Lost,
+}
+
+/// An image in memory, and what it was made from.
+#[derive(Clone)]
+pub(super) struct Ready {
+    pub(super) image: Image,
+    pub(super) materials: Arc<Materials>,
 }
 
 impl fmt::Debug for ImageState {
@@ -48,6 +56,7 @@ pub(super) struct Images {
 
 struct Shared {
     engine: Engine,
+    preparer: Arc<Preparer>,
     limits: BuildLimits,
     store: Arc<Store>,
     /// The versions whose images may be in memory.
@@ -56,10 +65,16 @@ struct Shared {
 }
 
 impl Images {
-    pub(super) fn start(config: &Config, engine: Engine, store: Arc<Store>) -> Result<Self, StartError> {
+    pub(super) fn start(
+        config: &Config,
+        engine: Engine,
+        preparer: Arc<Preparer>,
+        store: Arc<Store>,
+    ) -> Result<Self, StartError> {
         let builders = WorkerPool::start("build", config.build_pool()).map_err(StartError::Thread)?;
         let shared = Arc::new(Shared {
             engine,
+            preparer,
             limits: config.build_limits.clone(),
             store,
             resident: Mutex::default(),
@@ -71,20 +86,34 @@ impl Images {
     /// Starts to bring the image to memory unless it is there, on its way, or known to fail. Of
     /// any number of callers at the same time, one starts it.
     pub(super) fn ensure(&self, version: &Arc<Version>) -> Result<(), WorkerError> {
-        let claimed = version.image.send_if_modified(|state| {
-            let absent = matches!(state, ImageState::Absent | ImageState::Lost);
-            if absent {
-                *state = ImageState::Coming;
-            }
-            absent
-        });
-        if !claimed {
+        self.claim(version, |state| matches!(state, ImageState::Absent | ImageState::Lost))
+    }
+
+    /// Starts to look whether imported files have changed, if it is time to look again. Calls that
+    /// come from now on wait for the answer.
+    pub(super) fn refresh(&self, version: &Arc<Version>) -> Result<(), WorkerError> {
+        let imports = version.imports();
+        if imports.is_empty() || self.shared.preparer.is_fresh(&version.id.tenant, &imports) {
             return Ok(());
         }
+        self.claim(version, |state| matches!(state, ImageState::Ready(_)))
+    }
+
+    /// Takes on a version whose state is one of those, and works on it in the background.
+    fn claim(&self, version: &Arc<Version>, takes: impl Fn(&ImageState) -> bool) -> Result<(), WorkerError> {
+        let mut before = None;
+        version.image.send_if_modified(|state| {
+            let claimed = takes(state);
+            if claimed {
+                before = Some(std::mem::replace(state, ImageState::Coming));
+            }
+            claimed
+        });
+        let Some(before) = before else { return Ok(()) };
         // Gives the claim back if the job is refused, forgotten or panics.
         let claim = Claim(Arc::clone(version));
         let shared = Arc::clone(&self.shared);
-        self.builders.submit(&version.id.tenant, move || shared.bring(claim))
+        self.builders.submit(&version.id.tenant, move || shared.bring(claim, before))
     }
 
     /// Counts an image that came with its version among those in memory.
@@ -95,7 +124,7 @@ impl Images {
     /// Forgets a failure that another try may not meet again.
     pub(super) fn retry(&self, version: &Version) {
         version.image.send_if_modified(|state| {
-            let again = matches!(state, ImageState::Failed(error) if is_of_host(error));
+            let again = matches!(state, ImageState::Failed(error) if is_passing(error));
             if again {
                 *state = ImageState::Absent;
             }
@@ -111,8 +140,8 @@ impl Images {
             loop {
                 let now = state.borrow_and_update().clone();
                 match now {
-                    ImageState::Ready(image) => return Ok(image),
-                    ImageState::Failed(error) => return Err(ImageError::Build(error)),
+                    ImageState::Ready(ready) => return Ok(ready.image),
+                    ImageState::Failed(error) => return Err(ImageError::Prepare(error)),
                     ImageState::Lost => return Err(WorkerError::Lost.into()),
                     // Taken out of memory since: ask for it again.
                     ImageState::Absent => self.ensure(version)?,
@@ -128,11 +157,15 @@ impl Images {
 }
 
 impl Shared {
-    fn bring(&self, claim: Claim) {
+    fn bring(&self, claim: Claim, before: ImageState) {
         let version = Arc::clone(&claim.0);
-        match self.load(&version).map_or_else(|| self.build(&version), Ok) {
-            Ok(image) => {
-                claim.settle(ImageState::Ready(image));
+        let brought = match before {
+            ImageState::Ready(ready) => self.refresh(&version, ready),
+            _ => self.load(&version).map_or_else(|| self.build(&version), Ok),
+        };
+        match brought {
+            Ok(ready) => {
+                claim.settle(ImageState::Ready(ready));
                 self.make_room(&version);
             }
             Err(error) => {
@@ -148,21 +181,37 @@ impl Shared {
         }
     }
 
+    /// The same image while the imported files are the same, else a new one.
+    fn refresh(&self, version: &Version, ready: Ready) -> Result<Ready, PrepareError> {
+        if self.preparer.is_current(&version.id.tenant, &version.imports(), &ready.materials)? {
+            return Ok(ready);
+        }
+        tracing::info!(
+            tenant = version.id.tenant,
+            function = version.name(),
+            version = %version.id.short(),
+            "imported files have changed"
+        );
+        self.build(version)
+    }
+
     /// The image from disk, if it is there and still fits this engine. Images of public functions
-    /// are built at each start, from their files, and never kept.
-    fn load(&self, version: &Version) -> Option<Image> {
-        if version.is_public() {
+    /// are built at each start, from their files, and never kept; nor are those of functions with an
+    /// environment, which may hold secrets.
+    fn load(&self, version: &Version) -> Option<Ready> {
+        if !version.may_be_kept() {
             return None;
         }
-        let bytes = match self.store.image(&version.id) {
-            Ok(bytes) => bytes?,
+        let StoredImage { materials, bytes } = match self.store.image(&version.id) {
+            Ok(stored) => stored?,
             Err(error) => {
                 tracing::warn!(error = %error, "a stored image is unreadable and is built again");
                 return None;
             }
         };
-        match self.engine.load_image(&version.guest_spec(), &bytes) {
-            Ok(image) => Some(image),
+        let spec = materials.guest_spec(&version.definition, &version.environment);
+        match self.engine.load_image(&spec, &bytes) {
+            Ok(image) => Some(Ready { image, materials: Arc::new(materials) }),
             Err(error) => {
                 tracing::info!(
                     tenant = version.id.tenant,
@@ -175,25 +224,34 @@ impl Shared {
         }
     }
 
-    fn build(&self, version: &Version) -> Result<Image, BuildError> {
-        let image = self.engine.build_image(&version.guest_spec(), &self.limits)?;
+    fn build(&self, version: &Version) -> Result<Ready, PrepareError> {
+        version.check_environment()?;
+        let prepared = self.preparer.prepare(
+            &version.id.tenant,
+            &version.definition,
+            &version.imports(),
+            &version.environment,
+        )?;
+        let image = self.engine.build_image(&prepared.spec, &prepared.files, &self.limits)?;
         tracing::info!(
             tenant = version.id.tenant,
             function = version.name(),
             version = %version.id.short(),
+            interpreter = prepared.materials.interpreter.name(),
+            packages = prepared.materials.packages.len(),
+            imports = prepared.materials.imports.len(),
             bytes = image.stored_bytes(),
             fuel = image.build_usage().fuel,
             drew_randomness_at_import = image.drew_randomness_at_import(),
             "image built"
         );
         super::session::log_output(version, image.build_logs());
-        if version.is_public() {
-            return Ok(image);
-        }
-        if let Err(error) = self.store.put_image(&version.id, &image.to_bytes()) {
+        if version.may_be_kept()
+            && let Err(error) = self.store.put_image(&version.id, &prepared.materials, &image.to_bytes())
+        {
             tracing::warn!(error = %error, "an image cannot be kept; it will be built again after a restart");
         }
-        Ok(image)
+        Ok(Ready { image, materials: Arc::new(prepared.materials) })
     }
 
     /// Takes the longest unused images out of memory when there are too many. Sessions that use
@@ -238,14 +296,19 @@ impl Drop for Claim {
     }
 }
 
-/// Whether an error came from the state of this host rather than from the function. A deadline is
-/// wall-clock time, which a busy host has less of.
-fn is_of_host(error: &BuildError) -> bool {
+/// Whether an error came from the state of this host, or of others, rather than from the function. A
+/// deadline is wall-clock time, which a busy host has less of.
+fn is_passing(error: &PrepareError) -> bool {
     match error {
-        BuildError::Spec(_) | BuildError::Schema(_) => false,
-        BuildError::Call { error, .. } => {
+        PrepareError::Build(BuildError::Spec(_) | BuildError::Schema(_)) => false,
+        PrepareError::Build(BuildError::Call { error, .. }) => {
             matches!(**error, CallError::Deadline { .. } | CallError::Host { .. } | CallError::Cancelled)
         }
-        _ => true,
+        PrepareError::Build(_) => true,
+        PrepareError::Packages(error) => error.is_passing(),
+        PrepareError::Imports(error) => error.is_passing(),
+        PrepareError::NoCode { .. }
+        | PrepareError::CodeNotText { .. }
+        | PrepareError::EnvironmentChanged => false,
     }
 }

@@ -11,9 +11,11 @@
 //! equal ones, so that no tenant can observe another through them.
 
 mod admission;
+mod definition;
 mod error;
 mod images;
 mod keys;
+mod materials;
 mod registry;
 mod session;
 mod store;
@@ -25,17 +27,25 @@ use std::time::{Duration, SystemTime};
 use vivarium_runtime::{Capabilities, Engine, FunctionSpec, Image, Limits};
 
 pub use self::admission::Admission;
+pub use self::definition::Definition;
 pub use self::error::{
-    AdmissionError, CallRefused, ImageError, ProvisionError, SandboxError, SessionError, StartError,
-    StoreError,
+    AdmissionError, CallRefused, ImageError, PrepareError, ProvisionError, SandboxError, SessionError,
+    StartError, StoreError,
 };
+pub use self::materials::{ImportedDigest, Materials};
 pub use self::registry::{Version, VersionId};
 pub use self::session::{Cancelled, Sandbox, Session};
 
+use self::admission::Demand;
+use self::definition::EnvironmentMark;
 use self::images::Images;
-use self::registry::{Quota, Registry};
+use self::materials::Preparer;
+use self::registry::{Environment, Quota, Registry};
 use self::store::Store;
-use crate::config::Config;
+use crate::config::{Classes, Config};
+use crate::environment::Environments;
+use crate::imports::Imports;
+use crate::packages::{self, Packages};
 use crate::sql_types::Dialect;
 use crate::token::{Grant, MAX_FUNCTION_BYTES, MAX_TENANT_BYTES, TokenError, Tokens};
 use crate::workers::WorkerPool;
@@ -48,8 +58,12 @@ pub struct Functions {
     public: BTreeMap<String, Arc<Version>>,
     store: Arc<Store>,
     images: Images,
+    environments: Environments,
+    environment_key: [u8; 32],
+    preparer: Arc<Preparer>,
     admission: Admission,
     workers: Arc<WorkerPool>,
+    classes: Classes,
     limits: Limits,
     capabilities: Capabilities,
     code_bytes: u64,
@@ -83,15 +97,31 @@ impl Functions {
             versions_of_all: config.tenants.max_functions_of_all.get(),
             token_lifetime: lifetime,
         };
-        let registry = Registry::new(quota, store.load_all()?, SystemTime::now());
+        let environments = Environments::open(&config.environment)?;
+        let environment_key = store.environment_key()?;
+        let registry = Registry::new(
+            quota,
+            store.load_all()?,
+            |tenant, definition| environment_of(&environments, &environment_key, tenant, definition),
+            SystemTime::now(),
+        );
+        let cache = config.cache_dir();
+        let preparer = Arc::new(Preparer::new(
+            Packages::new(&config.packages, &cache)?,
+            Imports::new(&config.imports, &cache)?,
+        ));
         Ok(Self {
             tokens: Tokens::new(&signing, &older, &config.tokens.audience, lifetime),
             registry,
             public: BTreeMap::new(),
-            images: Images::start(config, engine, Arc::clone(&store))?,
+            images: Images::start(config, engine, Arc::clone(&preparer), Arc::clone(&store))?,
+            preparer,
             store,
+            environments,
+            environment_key,
             admission: Admission::new(config),
             workers,
+            classes: config.classes.clone(),
             limits: config.limits.clone(),
             capabilities: Capabilities::default(),
             code_bytes: config.build_limits.code_bytes,
@@ -103,7 +133,7 @@ impl Functions {
     /// Makes a function callable for anybody, without a token, under its own name. The image is that
     /// of [`sql_types::guest_spec`](crate::sql_types::guest_spec) of the definition.
     pub fn publish(&mut self, spec: FunctionSpec, dialect: Dialect, image: Image) {
-        let version = Version::public(spec, dialect, image);
+        let version = Arc::new(Version::public(spec, dialect, image, Materials::default()));
         self.images.add(&version);
         self.public.insert(version.name().to_owned(), version);
     }
@@ -137,34 +167,45 @@ impl Functions {
     }
 
     /// Makes a function callable for `tenant` and returns a token for it. The image is built in the
-    /// background; a build that failed for a reason of this host is tried again. Provisioning what
-    /// is known already touches no disk.
+    /// background; a build that failed for a reason that may have passed is tried again. Provisioning
+    /// what is known already touches no disk.
     ///
     /// # Errors
     /// [`ProvisionError`].
-    pub async fn provision(&self, tenant: &str, spec: FunctionSpec) -> Result<Provisioned, ProvisionError> {
+    pub async fn provision(
+        &self,
+        tenant: &str,
+        mut definition: Definition,
+    ) -> Result<Provisioned, ProvisionError> {
         check_name("tenant", tenant, MAX_TENANT_BYTES)?;
-        check_name("function", &spec.name, MAX_FUNCTION_BYTES)?;
-        let environment: usize = spec.environment.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let requested = (spec.code.len() + environment) as u64;
+        check_name("function", &definition.spec.name, MAX_FUNCTION_BYTES)?;
+        let environment =
+            environment_of(&self.environments, &self.environment_key, tenant, &definition);
+        let variables: usize = environment.0.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let requested = (definition.spec.code.len() + variables) as u64;
         if requested > self.code_bytes {
             return Err(ProvisionError::CodeTooLarge { limit: self.code_bytes, requested });
         }
+        let inline = packages::inline_metadata(&definition.spec.code)?;
+        materials::merge_requirements(&mut definition.packages, inline.dependencies);
+        self.preparer.check(&definition)?;
 
         let now = SystemTime::now();
-        let added = self.registry.add(tenant, spec, now)?;
+        let added = self.registry.add(tenant, definition, environment, now)?;
         if let Some(retired) = added.retired {
             self.forget(&retired).await;
         }
         let version = added.version;
         if added.is_new {
             if let Err(error) = self.keep(&version).await {
+                tracing::error!(tenant, function = version.name(), error = %error, "cannot keep a function");
                 self.registry.remove(&version.id);
-                return Err(error.into());
+                return Err(ProvisionError::Store(error));
             }
             tracing::info!(tenant, function = version.name(), version = %version.id.short(), "provisioned");
         }
         self.images.retry(&version);
+        self.images.refresh(&version)?;
         self.images.ensure(&version)?;
         let token = self.tokens.issue(tenant, version.name(), version.id.prefix(), now)?;
         Ok(Provisioned { version: version.id.clone(), token, known: !added.is_new })
@@ -211,11 +252,20 @@ impl Functions {
     /// place in time.
     pub async fn open(&self, version: &Arc<Version>) -> Result<Session, SessionError> {
         let image = self.image(version).await?;
-        let permit = self.admission.enter(&version.id.tenant).await?;
+        let (limits, places) = match version.definition.class.as_deref() {
+            None => (self.limits.clone(), None),
+            Some(class) => {
+                let (_, class) = self.classes.find(class)?;
+                (class.limits(&self.limits), class.max_concurrent_exchanges)
+            }
+        };
+        let function = places.map(|limit| version.places(limit.get()));
+        let demand = Demand { memory_bytes: limits.memory_bytes, function };
+        let permit = self.admission.enter(&version.id.tenant, &demand).await?;
         Ok(Session::new(
             Arc::clone(version),
             image,
-            self.limits.clone(),
+            limits,
             self.capabilities.clone(),
             Arc::clone(&self.workers),
             permit,
@@ -232,7 +282,8 @@ impl Functions {
 
     async fn keep(&self, version: &Arc<Version>) -> Result<(), StoreError> {
         let (store, version) = (Arc::clone(&self.store), Arc::clone(version));
-        spawn_io(move || store.put_spec(&version.id, &version.spec)).await
+        spawn_io(move || store.put_function(&version.id, &version.definition, version.environment_mark))
+            .await
     }
 
     async fn forget(&self, version: &Arc<Version>) {
@@ -253,6 +304,18 @@ impl std::fmt::Debug for Functions {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Functions").finish_non_exhaustive()
     }
+}
+
+/// Today's environment of a function, and what stands for it in its version.
+fn environment_of(
+    environments: &Environments,
+    key: &[u8; 32],
+    tenant: &str,
+    definition: &Definition,
+) -> (Environment, Option<EnvironmentMark>) {
+    let variables = environments.of(tenant, &definition.environment_name);
+    let mark = EnvironmentMark::of(&variables, key);
+    (variables, mark)
 }
 
 fn check_name(what: &'static str, name: &str, limit: usize) -> Result<(), ProvisionError> {

@@ -1,17 +1,22 @@
 //! Which versions of which functions exist, in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use vivarium_runtime::{FunctionSpec, Image};
 
-use super::error::{CallRefused, ProvisionError};
-use super::images::ImageState;
-use crate::sql_types::{self, Dialect};
+use super::admission::FunctionPlaces;
+use super::definition::{Definition, EnvironmentMark};
+use super::error::{CallRefused, PrepareError, ProvisionError};
+use super::images::{ImageState, Ready};
+use super::materials::Materials;
+use super::store::StoredFunction;
+use crate::imports::Import;
+use crate::sql_types::Dialect;
 use crate::token::{Grant, VersionPrefix};
 
 /// The tenant of functions that anybody may call. No other tenant can have this name.
@@ -22,7 +27,7 @@ pub(super) const PUBLIC: &str = "";
 pub struct VersionId {
     /// The tenant that provisioned it.
     pub tenant: String,
-    /// [`FunctionSpec::digest`].
+    /// Digest of its [`Definition`] and environment.
     pub digest: [u8; 32],
 }
 
@@ -47,59 +52,118 @@ pub struct Version {
     /// Its identity.
     pub id: VersionId,
     /// Its definition, with its types as its dialect names them.
-    pub spec: FunctionSpec,
+    pub definition: Definition,
     /// Whose words the definition was written in: what callers send and expect depends on it.
     pub dialect: Dialect,
+    /// What the operator gave the function when it was provisioned.
+    pub(super) environment: Environment,
+    /// Stands for the environment that the version was provisioned with.
+    pub(super) environment_mark: Option<EnvironmentMark>,
+    /// Whether [`Version::environment`] is what the version was provisioned with: a restarted server
+    /// has today's.
+    has_its_environment: bool,
     /// Where its image is on its way to memory.
     pub(super) image: watch::Sender<ImageState>,
+    /// Where its resource class bounds the exchanges that run at the same time.
+    places: OnceLock<Arc<FunctionPlaces>>,
+    /// The imports, with the addresses of the latest provisioning: older ones have expired.
+    imports: Mutex<Vec<Import>>,
     /// Seconds since the Unix epoch.
     last_used: AtomicU64,
     /// When the youngest token may have been issued, in seconds since the Unix epoch.
     last_provisioned: AtomicU64,
 }
 
+/// Variables of one function.
+pub(super) type Environment = Arc<BTreeMap<String, String>>;
+
 impl Version {
-    fn new(id: VersionId, spec: FunctionSpec, now: u64) -> Arc<Self> {
-        Self::with_image(id, spec, Dialect::Databend, ImageState::Absent, now)
+    fn new(
+        id: VersionId,
+        definition: Definition,
+        (environment, environment_mark): (Environment, Option<EnvironmentMark>),
+        now: u64,
+    ) -> Self {
+        Self {
+            id,
+            imports: Mutex::new(definition.imports.clone()),
+            definition,
+            dialect: Dialect::Databend,
+            environment,
+            environment_mark,
+            has_its_environment: true,
+            image: watch::Sender::new(ImageState::Absent),
+            places: OnceLock::new(),
+            last_used: AtomicU64::new(now),
+            last_provisioned: AtomicU64::new(now),
+        }
     }
 
     /// A version that anybody may call, with its image.
-    pub(super) fn public(spec: FunctionSpec, dialect: Dialect, image: Image) -> Arc<Self> {
-        let id = VersionId { tenant: PUBLIC.to_owned(), digest: spec.digest() };
-        let now = unix_seconds(SystemTime::now());
-        Self::with_image(id, spec, dialect, ImageState::Ready(image), now)
+    pub(super) fn public(spec: FunctionSpec, dialect: Dialect, image: Image, materials: Materials) -> Self {
+        let definition = Definition::of(spec);
+        let id = VersionId { tenant: PUBLIC.to_owned(), digest: definition.digest(None) };
+        let ready = Ready { image, materials: Arc::new(materials) };
+        Self {
+            dialect,
+            image: watch::Sender::new(ImageState::Ready(ready)),
+            ..Self::new(id, definition, Default::default(), unix_seconds(SystemTime::now()))
+        }
     }
 
-    fn with_image(
-        id: VersionId,
-        spec: FunctionSpec,
-        dialect: Dialect,
-        image: ImageState,
+    /// A version that was kept, with today's environment.
+    fn stored(
+        stored: StoredFunction,
+        today: (Environment, Option<EnvironmentMark>),
         now: u64,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            id,
-            spec,
-            dialect,
-            image: watch::Sender::new(image),
-            last_used: AtomicU64::new(now),
-            last_provisioned: AtomicU64::new(now),
-        })
+    ) -> Self {
+        Self {
+            has_its_environment: stored.environment == today.1,
+            ..Self::new(stored.id, stored.definition, (today.0, stored.environment), now)
+        }
+    }
+
+    /// The function.
+    pub fn spec(&self) -> &FunctionSpec {
+        &self.definition.spec
+    }
+
+    /// What the image is made from, once that is known.
+    pub fn materials(&self) -> Option<Arc<Materials>> {
+        match &*self.image.borrow() {
+            ImageState::Ready(ready) => Some(Arc::clone(&ready.materials)),
+            _ => None,
+        }
+    }
+
+    /// The places of its exchanges.
+    pub(super) fn places(&self, limit: usize) -> Arc<FunctionPlaces> {
+        Arc::clone(self.places.get_or_init(|| Arc::new(FunctionPlaces::new(limit))))
+    }
+
+    /// The imports, with addresses that are valid if any are.
+    pub(super) fn imports(&self) -> Vec<Import> {
+        self.imports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether its image may be written to disk: one with an environment holds secrets.
+    pub(super) fn may_be_kept(&self) -> bool {
+        !self.is_public() && self.environment.is_empty() && self.has_its_environment
+    }
+
+    /// Refuses to build an older version with today's environment.
+    pub(super) fn check_environment(&self) -> Result<(), PrepareError> {
+        if self.has_its_environment { Ok(()) } else { Err(PrepareError::EnvironmentChanged) }
     }
 
     /// The function's name.
     pub fn name(&self) -> &str {
-        &self.spec.name
+        &self.definition.spec.name
     }
 
     /// Whether anybody may call it.
     pub fn is_public(&self) -> bool {
         self.id.tenant == PUBLIC
-    }
-
-    /// The definition as the sandbox gets it: the same types under the names that it knows.
-    pub(super) fn guest_spec(&self) -> FunctionSpec {
-        sql_types::guest_spec(&self.spec)
     }
 
     /// When it was last provisioned or called, in seconds since the Unix epoch.
@@ -140,11 +204,19 @@ pub(super) struct Registry {
 
 impl Registry {
     /// A registry of what was stored. Tokens that were issued before count as issued `now`.
-    pub(super) fn new(quota: Quota, stored: Vec<(VersionId, FunctionSpec)>, now: SystemTime) -> Self {
+    /// `environment` gives today's environment of a function.
+    pub(super) fn new(
+        quota: Quota,
+        stored: Vec<StoredFunction>,
+        environment: impl Fn(&str, &Definition) -> (Environment, Option<EnvironmentMark>),
+        now: SystemTime,
+    ) -> Self {
         let mut tenants = Tenants::new();
-        for (id, spec) in stored {
-            let versions = tenants.entry(id.tenant.clone()).or_default();
-            versions.insert(id.prefix(), Version::new(id, spec, unix_seconds(now)));
+        for function in stored {
+            let today = environment(&function.id.tenant, &function.definition);
+            let version = Version::stored(function, today, unix_seconds(now));
+            let versions = tenants.entry(version.id.tenant.clone()).or_default();
+            versions.insert(version.id.prefix(), Arc::new(version));
         }
         Self { quota, tenants: Mutex::new(tenants) }
     }
@@ -157,16 +229,18 @@ impl Registry {
     pub(super) fn add(
         &self,
         tenant: &str,
-        spec: FunctionSpec,
+        definition: Definition,
+        environment: (Environment, Option<EnvironmentMark>),
         now: SystemTime,
     ) -> Result<Added, ProvisionError> {
-        let id = VersionId { tenant: tenant.to_owned(), digest: spec.digest() };
+        let id = VersionId { tenant: tenant.to_owned(), digest: definition.digest(environment.1) };
         let now = unix_seconds(now);
         let mut tenants = self.lock();
         let known = tenants.get(tenant).and_then(|versions| versions.get(&id.prefix()));
         if let Some(version) = known {
             version.last_used.store(now, Ordering::Relaxed);
             version.last_provisioned.store(now, Ordering::Relaxed);
+            *version.imports.lock().unwrap_or_else(PoisonError::into_inner) = definition.imports;
             return Ok(Added { version: Arc::clone(version), is_new: false, retired: None });
         }
 
@@ -180,7 +254,7 @@ impl Registry {
         } else if tenants.values().map(HashMap::len).sum::<usize>() >= self.quota.versions_of_all {
             return Err(ProvisionError::TooManyOfAll { limit: self.quota.versions_of_all });
         }
-        let version = Version::new(id, spec, now);
+        let version = Arc::new(Version::new(id, definition, environment, now));
         let versions = tenants.entry(tenant.to_owned()).or_default();
         versions.insert(version.id.prefix(), Arc::clone(&version));
         Ok(Added { version, is_new: true, retired })
@@ -238,12 +312,11 @@ fn unix_seconds(time: SystemTime) -> u64 {
 pub(super) mod tests {
     use super::*;
     use arrow::datatypes::{DataType, Field};
-    use std::collections::BTreeMap;
     use vivarium_runtime::NullHandling;
 
     /// A definition that differs by `name` and `code`.
-    pub(in crate::functions) fn spec(name: &str, code: &str) -> FunctionSpec {
-        FunctionSpec {
+    pub(in crate::functions) fn definition(name: &str, code: &str) -> Definition {
+        Definition::of(FunctionSpec {
             name: name.to_owned(),
             handler: name.to_owned(),
             filename: "udf.py".to_owned(),
@@ -254,7 +327,18 @@ pub(super) mod tests {
             null_handling: NullHandling::default(),
             on_error: Default::default(),
             environment: BTreeMap::new(),
-        }
+            interpreter: Default::default(),
+            files_digest: None,
+        })
+    }
+
+    fn add(
+        registry: &Registry,
+        tenant: &str,
+        definition: Definition,
+        now: SystemTime,
+    ) -> Result<Added, ProvisionError> {
+        registry.add(tenant, definition, (Environment::default(), None), now)
     }
 
     fn at(seconds: u64) -> SystemTime {
@@ -267,7 +351,7 @@ pub(super) mod tests {
             versions_of_all: of_all,
             token_lifetime: Duration::from_secs(100),
         };
-        Registry::new(quota, Vec::new(), at(0))
+        Registry::new(quota, Vec::new(), |_, _| (Environment::default(), None), at(0))
     }
 
     fn grant(version: &Version) -> Grant {
@@ -282,9 +366,9 @@ pub(super) mod tests {
     #[test]
     fn changed_code_is_another_version_and_both_can_be_found() {
         let registry = registry(10, 10);
-        let old = registry.add("a", spec("f", "1"), at(1)).unwrap();
-        let new = registry.add("a", spec("f", "2"), at(2)).unwrap();
-        let again = registry.add("a", spec("f", "1"), at(3)).unwrap();
+        let old = add(&registry, "a", definition("f", "1"), at(1)).unwrap();
+        let new = add(&registry, "a", definition("f", "2"), at(2)).unwrap();
+        let again = add(&registry, "a", definition("f", "1"), at(3)).unwrap();
         assert_eq!((old.is_new, new.is_new, again.is_new), (true, true, false));
         assert!(Arc::ptr_eq(&old.version, &again.version));
         for added in [old, new] {
@@ -296,8 +380,8 @@ pub(super) mod tests {
     #[test]
     fn tenants_do_not_see_each_other() {
         let registry = registry(10, 10);
-        let of_a = registry.add("a", spec("f", "1"), at(1)).unwrap().version;
-        let of_b = registry.add("b", spec("f", "1"), at(1)).unwrap().version;
+        let of_a = add(&registry, "a", definition("f", "1"), at(1)).unwrap().version;
+        let of_b = add(&registry, "b", definition("f", "1"), at(1)).unwrap().version;
         assert!(!Arc::ptr_eq(&of_a, &of_b));
         assert!(registry.has_function("a", "f") && !registry.has_function("c", "f"));
         let forged = Grant { tenant: "c".to_owned(), ..grant(&of_a) };
@@ -307,12 +391,12 @@ pub(super) mod tests {
     #[test]
     fn the_longest_unused_version_without_tokens_gives_way() {
         let registry = registry(2, 10);
-        let first = registry.add("a", spec("f", "1"), at(0)).unwrap().version;
-        let second = registry.add("a", spec("f", "2"), at(0)).unwrap().version;
-        let refused = registry.add("a", spec("f", "3"), at(99)).unwrap_err();
+        let first = add(&registry, "a", definition("f", "1"), at(0)).unwrap().version;
+        let second = add(&registry, "a", definition("f", "2"), at(0)).unwrap().version;
+        let refused = add(&registry, "a", definition("f", "3"), at(99)).unwrap_err();
         assert!(matches!(refused, ProvisionError::TooManyOfTenant { limit: 2 }));
         registry.find(&grant(&first), at(99)).unwrap();
-        let third = registry.add("a", spec("f", "3"), at(100)).unwrap();
+        let third = add(&registry, "a", definition("f", "3"), at(100)).unwrap();
         assert!(Arc::ptr_eq(&third.retired.unwrap(), &second));
         assert!(registry.find(&grant(&second), at(100)).is_err());
         assert!(registry.find(&grant(&first), at(100)).is_ok());
@@ -321,11 +405,11 @@ pub(super) mod tests {
     #[test]
     fn all_tenants_together_are_bounded() {
         let registry = registry(2, 2);
-        registry.add("a", spec("f", "1"), at(0)).unwrap();
-        let b = registry.add("b", spec("f", "1"), at(0)).unwrap().version;
-        let refused = registry.add("c", spec("f", "1"), at(0)).unwrap_err();
+        add(&registry, "a", definition("f", "1"), at(0)).unwrap();
+        let b = add(&registry, "b", definition("f", "1"), at(0)).unwrap().version;
+        let refused = add(&registry, "c", definition("f", "1"), at(0)).unwrap_err();
         assert!(matches!(refused, ProvisionError::TooManyOfAll { limit: 2 }));
         registry.remove(&b.id);
-        assert!(registry.add("c", spec("f", "1"), at(0)).is_ok());
+        assert!(add(&registry, "c", definition("f", "1"), at(0)).is_ok());
     }
 }

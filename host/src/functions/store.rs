@@ -13,16 +13,18 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use vivarium_runtime::FunctionSpec;
-
+use super::definition::{Definition, EnvironmentMark};
 use super::error::StoreError;
+use super::materials::Materials;
 use super::registry::VersionId;
 
 const FUNCTIONS: &str = "functions";
 const IMAGES: &str = "images";
 /// Files of an interrupted write; removed at the next start.
 const TEMPORARY_PREFIX: &str = ".writing-";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// Key of [`EnvironmentMark`]s.
+const ENVIRONMENT_KEY: &str = "environment.key";
 
 /// The state directory.
 #[derive(Debug)]
@@ -37,7 +39,24 @@ pub(super) struct Store {
 struct Record {
     format: u32,
     tenant: String,
-    spec: FunctionSpec,
+    definition: Definition,
+    /// Mark of the environment that the version was provisioned with, in hexadecimal.
+    environment: Option<String>,
+}
+
+/// A function as it was kept.
+#[derive(Debug)]
+pub(super) struct StoredFunction {
+    pub(super) id: VersionId,
+    pub(super) definition: Definition,
+    pub(super) environment: Option<EnvironmentMark>,
+}
+
+/// An image as it was kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct StoredImage {
+    pub(super) materials: Materials,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Store {
@@ -58,7 +77,7 @@ impl Store {
 
     /// All functions. A file that cannot be used is left alone and reported in the log: one broken
     /// file must not keep the other functions from being served.
-    pub(super) fn load_all(&self) -> Result<Vec<(VersionId, FunctionSpec)>, StoreError> {
+    pub(super) fn load_all(&self) -> Result<Vec<StoredFunction>, StoreError> {
         let failed = |source| StoreError::Directory { path: self.path.join(FUNCTIONS), source };
         let mut found = Vec::new();
         for tenant in self.root.read_dir(FUNCTIONS).map_err(failed)? {
@@ -84,28 +103,71 @@ impl Store {
     }
 
     /// Keeps a function.
-    pub(super) fn put_spec(&self, id: &VersionId, spec: &FunctionSpec) -> Result<(), StoreError> {
-        let record = Record { format: FORMAT, tenant: id.tenant.clone(), spec: spec.clone() };
+    pub(super) fn put_function(
+        &self,
+        id: &VersionId,
+        definition: &Definition,
+        environment: Option<EnvironmentMark>,
+    ) -> Result<(), StoreError> {
+        let record = Record {
+            format: FORMAT,
+            tenant: id.tenant.clone(),
+            definition: definition.to_keep(),
+            environment: environment.map(EnvironmentMark::to_hex),
+        };
         let path = file_of(FUNCTIONS, id, "json");
         let failed = |source| StoreError::Write { path: self.path.join(&path), source };
         let bytes = serde_json::to_vec(&record).map_err(|error| failed(error.into()))?;
         self.write(&path, &bytes).map_err(failed)
     }
 
-    /// Keeps a function's image.
-    pub(super) fn put_image(&self, id: &VersionId, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Keeps a function's image: the materials as one line of JSON, then the image.
+    pub(super) fn put_image(
+        &self,
+        id: &VersionId,
+        materials: &Materials,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
         let path = file_of(IMAGES, id, "image");
-        self.write(&path, bytes).map_err(|source| StoreError::Write { path: self.path.join(&path), source })
+        let failed = |source| StoreError::Write { path: self.path.join(&path), source };
+        let mut content = serde_json::to_vec(materials).map_err(|error| failed(error.into()))?;
+        content.push(b'\n');
+        content.extend_from_slice(bytes);
+        self.write(&path, &content).map_err(failed)
+    }
+
+    /// The key of [`EnvironmentMark`]s, made when it does not exist.
+    pub(super) fn environment_key(&self) -> Result<[u8; 32], StoreError> {
+        let failed = |source| StoreError::Write { path: self.path.join(ENVIRONMENT_KEY), source };
+        match self.root.read(ENVIRONMENT_KEY) {
+            Ok(bytes) => {
+                if let Ok(key) = bytes.try_into() {
+                    return Ok(key);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(source) => return Err(StoreError::Read { path: self.path.join(ENVIRONMENT_KEY), source }),
+        }
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| failed(std::io::Error::other(error)))?;
+        self.write(Path::new(ENVIRONMENT_KEY), &key).map_err(failed)?;
+        Ok(key)
     }
 
     /// A function's image, if one was kept.
-    pub(super) fn image(&self, id: &VersionId) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn image(&self, id: &VersionId) -> Result<Option<StoredImage>, StoreError> {
         let path = file_of(IMAGES, id, "image");
-        match self.root.read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(StoreError::Read { path: self.path.join(&path), source }),
-        }
+        let failed = |source| StoreError::Read { path: self.path.join(&path), source };
+        let mut bytes = match self.root.read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(failed(source)),
+        };
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let end = end.ok_or_else(|| failed(ErrorKind::InvalidData.into()))?;
+        let image = bytes.split_off(end + 1);
+        let materials = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
+        Ok(Some(StoredImage { materials, bytes: image }))
     }
 
     /// Forgets a function and its image.
@@ -156,26 +218,31 @@ fn file_of(kind: &str, id: &VersionId, extension: &str) -> PathBuf {
     PathBuf::from(kind).join(tenant).join(format!("{}.{extension}", hex::encode(id.digest)))
 }
 
-fn read_record(directory: &Dir, name: &str) -> Result<(VersionId, FunctionSpec), String> {
+fn read_record(directory: &Dir, name: &str) -> Result<StoredFunction, String> {
     let bytes = directory.read(name).map_err(|error| error.to_string())?;
     let record: Record = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
     if record.format != FORMAT {
         return Err(format!("it has format {}, this program reads format {FORMAT}", record.format));
     }
-    let digest = record.spec.digest();
+    let environment = match &record.environment {
+        Some(mark) => Some(EnvironmentMark::from_hex(mark).ok_or("its environment's mark is malformed")?),
+        None => None,
+    };
+    let digest = record.definition.digest(environment);
     if name != format!("{}.json", hex::encode(digest)) {
         return Err("its content does not match its name".to_owned());
     }
-    Ok((VersionId { tenant: record.tenant, digest }, record.spec))
+    let id = VersionId { tenant: record.tenant, digest };
+    Ok(StoredFunction { id, definition: record.definition, environment })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::registry::tests::spec;
+    use crate::functions::registry::tests::definition;
 
     fn id(tenant: &str, code: &str) -> VersionId {
-        VersionId { tenant: tenant.to_owned(), digest: spec("f", code).digest() }
+        VersionId { tenant: tenant.to_owned(), digest: definition("f", code).digest(None) }
     }
 
     #[test]
@@ -183,17 +250,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         for (tenant, code) in [("a", "1"), ("a", "2"), ("../../b", "1")] {
-            store.put_spec(&id(tenant, code), &spec("f", code)).unwrap();
+            store.put_function(&id(tenant, code), &definition("f", code), None).unwrap();
         }
-        store.put_image(&id("a", "1"), b"image").unwrap();
+        let materials = Materials { files_digest: Some("00".to_owned()), ..Materials::default() };
+        store.put_image(&id("a", "1"), &materials, b"ima\nge").unwrap();
         store.remove(&id("a", "2")).unwrap();
         drop(store);
 
         let store = Store::open(directory.path()).unwrap();
-        let mut found: Vec<_> = store.load_all().unwrap();
+        let mut found: Vec<_> =
+            store.load_all().unwrap().into_iter().map(|stored| (stored.id, stored.definition)).collect();
         found.sort_by(|left, right| left.0.tenant.cmp(&right.0.tenant));
-        assert_eq!(found, [(id("../../b", "1"), spec("f", "1")), (id("a", "1"), spec("f", "1"))]);
-        assert_eq!(store.image(&id("a", "1")).unwrap().as_deref(), Some(&b"image"[..]));
+        assert_eq!(found, [(id("../../b", "1"), definition("f", "1")), (id("a", "1"), definition("f", "1"))]);
+        let image = store.image(&id("a", "1")).unwrap();
+        assert_eq!(image, Some(StoredImage { materials, bytes: b"ima\nge".to_vec() }));
         assert_eq!(store.image(&id("../../b", "1")).unwrap(), None, "images are not shared by tenants");
     }
 
@@ -201,7 +271,7 @@ mod tests {
     fn broken_and_renamed_files_are_left_out() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
-        store.put_spec(&id("a", "1"), &spec("f", "1")).unwrap();
+        store.put_function(&id("a", "1"), &definition("f", "1"), None).unwrap();
         let tenant =
             std::fs::read_dir(directory.path().join(FUNCTIONS)).unwrap().next().unwrap().unwrap().path();
         let file = std::fs::read_dir(&tenant).unwrap().next().unwrap().unwrap().path();
@@ -217,7 +287,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
-        store.put_image(&id("a", "1"), b"image").unwrap();
+        store.put_image(&id("a", "1"), &Materials::default(), b"image").unwrap();
         let path = directory.path().join(file_of(IMAGES, &id("a", "1"), "image"));
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));

@@ -11,7 +11,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use serde::Deserialize;
 use thiserror::Error;
 use vivarium_runtime::{
-    BuildError, BuildLimits, CallError, Capabilities, Engine, ForkError, FunctionSpec, Limits, NullHandling,
+    BuildError, BuildLimits, CallError, Capabilities, Engine, ForkError, FunctionFiles, FunctionSpec, Limits,
+    NullHandling,
 };
 
 const SCRIPT: &str = include_str!("describe.py");
@@ -150,8 +151,10 @@ pub fn describe(engine: &Engine, source: &str) -> Result<Vec<Function>, Describe
         null_handling: NullHandling::CallOnNull,
         on_error: Default::default(),
         environment: BTreeMap::new(),
+        interpreter: Default::default(),
+        files_digest: None,
     };
-    let image = engine.build_image(&spec, &BuildLimits::default())?;
+    let image = engine.build_image(&spec, &FunctionFiles::default(), &BuildLimits::default())?;
     let mut instance = image.fork(&Limits::default(), &Capabilities::default())?;
     let batch = RecordBatch::try_new(
         Arc::new(Schema::new(vec![parameter])),

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 use vivarium_proto::udfproto::udf_service_server::{UdfService, UdfServiceServer};
-use vivarium_proto::udfproto::{ApplyUdfResourceRequest, ApplyUdfResourceResponse};
+use vivarium_proto::udfproto::{ApplyUdfResourceRequest, ApplyUdfResourceResponse, UdfImport};
 
 pub use self::spec::{SpecError, parse as parse_spec};
 
 use crate::config::Config;
 use crate::functions::{Functions, ProvisionError};
+use crate::imports::Import;
 use crate::status::{Failure, status};
 
 /// The provisioning service over the functions of this server.
@@ -91,11 +92,18 @@ impl Provisioning {
     ) -> Result<ApplyUdfResourceResponse, ApplyError> {
         let tenant = self.tenant(request.metadata())?.to_owned();
         let request = request.into_inner();
-        let spec = spec::parse(&request.spec, request.imports.len(), self.max_spec_bytes)?;
-        let provisioned = self.functions.provision(&tenant, spec).await?;
+        let imports = request.imports.into_iter().map(import).collect();
+        let definition = spec::parse(&request.spec, imports, self.max_spec_bytes)?;
+        let provisioned = self.functions.provision(&tenant, definition).await?;
         let headers = [(self.token_header.clone(), format!("Bearer {}", provisioned.token))];
         Ok(ApplyUdfResourceResponse { endpoint: self.endpoint.clone(), headers: headers.into() })
     }
+}
+
+/// An empty tag says nothing of the content.
+fn import(sent: UdfImport) -> Import {
+    let UdfImport { location, url, tag } = sent;
+    Import { location, url, tag: Some(tag).filter(|tag| !tag.is_empty()), headers: Default::default() }
 }
 
 #[tonic::async_trait]

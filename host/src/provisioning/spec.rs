@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 use tonic::Code;
 use vivarium_runtime::{FunctionSpec, NullHandling};
 
+use crate::functions::Definition;
+use crate::imports::Import;
 use crate::sql_types::{self, Dialect, SqlTypeError};
 use crate::status::Failure;
 
@@ -57,11 +59,19 @@ pub enum SpecError {
         /// Why.
         source: SqlTypeError,
     },
-    /// Something that this server does not do yet.
-    #[error("{what} are not supported yet; the function may import the standard library only")]
-    Unsupported {
-        /// What was asked for.
-        what: &'static str,
+    /// The spec names other files than those that came with it.
+    #[error("`imports` in the spec has {named} entries, {sent} came with the request")]
+    Imports {
+        /// Entries of the spec.
+        named: usize,
+        /// Files that came with the request.
+        sent: usize,
+    },
+    /// The code is in a file that did not come with the request.
+    #[error("`code` in the spec is in `{location}`, which is not among the imports")]
+    NoCode {
+        /// The beginning of the location.
+        location: String,
     },
 }
 
@@ -69,7 +79,6 @@ impl Failure for SpecError {
     fn code(&self) -> Code {
         match self {
             Self::TooLarge { .. } => Code::ResourceExhausted,
-            Self::Unsupported { .. } => Code::Unimplemented,
             _ => Code::InvalidArgument,
         }
     }
@@ -94,7 +103,7 @@ impl Members {
     }
 }
 
-/// Reads a definition. `imports` is the number of files that came with it.
+/// Reads a definition. `files` are the files that came with it, in the order of its `imports`.
 ///
 /// The definition has no name of its own: the function is called by its handler, which may be
 /// dotted, and several definitions with the same handler are told apart by their tokens. Parameters
@@ -104,7 +113,7 @@ impl Members {
 ///
 /// # Errors
 /// [`SpecError`], naming the key.
-pub fn parse(text: &str, imports: usize, max_bytes: usize) -> Result<FunctionSpec, SpecError> {
+pub fn parse(text: &str, files: Vec<Import>, max_bytes: usize) -> Result<Definition, SpecError> {
     if text.len() > max_bytes {
         return Err(SpecError::TooLarge { limit: max_bytes, requested: text.len() });
     }
@@ -124,12 +133,16 @@ pub fn parse(text: &str, imports: usize, max_bytes: usize) -> Result<FunctionSpe
     let result_type: String = members.required("result_type")?;
     let code: String = members.required("code")?;
     check_runtime_version(&members.optional::<String>("runtime_version")?.unwrap_or_default())?;
-    if members.optional::<Vec<String>>("packages")?.is_some_and(|packages| !packages.is_empty()) {
-        return Err(SpecError::Unsupported { what: "packages" });
+    let packages: Vec<String> = members.optional("packages")?.unwrap_or_default();
+    let named = members.optional::<Vec<String>>("imports")?.unwrap_or_default();
+    if named.len() != files.len() {
+        return Err(SpecError::Imports { named: named.len(), sent: files.len() });
     }
-    let staged = members.optional::<Vec<String>>("imports")?.unwrap_or_default();
-    if !staged.is_empty() || imports > 0 || code.starts_with('@') {
-        return Err(SpecError::Unsupported { what: "imports from a stage" });
+    let code_location = is_location(&code).then(|| code.trim().to_owned());
+    if let Some(location) = &code_location
+        && !files.iter().any(|import| import.location == *location)
+    {
+        return Err(SpecError::NoCode { location: excerpt(location) });
     }
     if let Some(key) = members.0.keys().next() {
         return Err(SpecError::UnknownKey { key: excerpt(key) });
@@ -147,7 +160,7 @@ pub fn parse(text: &str, imports: usize, max_bytes: usize) -> Result<FunctionSpe
     }
     let result = sql_types::parse_field("result", &result_type, Dialect::Databend)
         .map_err(|source| SpecError::Type { key: "result_type".to_owned(), source })?;
-    Ok(FunctionSpec {
+    let spec = FunctionSpec {
         name: handler.clone(),
         handler,
         filename: "udf.py".to_owned(),
@@ -158,7 +171,17 @@ pub fn parse(text: &str, imports: usize, max_bytes: usize) -> Result<FunctionSpe
         null_handling: NullHandling::CallOnNull,
         on_error: Default::default(),
         environment: Default::default(),
-    })
+        interpreter: Default::default(),
+        files_digest: None,
+    };
+    Ok(Definition { packages, imports: files, code_location, ..Definition::of(spec) })
+}
+
+/// Whether the code is one line that says where the code is, such as `@stage/function.py`. A decorator
+/// alone is no module, so that no code looks like this.
+fn is_location(code: &str) -> bool {
+    let code = code.trim();
+    code.starts_with('@') && code.ends_with(".py") && !code.contains(char::is_whitespace)
 }
 
 fn value(key: &'static str, problem: String) -> SpecError {
@@ -223,13 +246,24 @@ mod tests {
         spec
     }
 
-    fn read(spec: &Value) -> Result<FunctionSpec, SpecError> {
-        parse(&spec.to_string(), 0, 1 << 20)
+    fn read(spec: &Value) -> Result<Definition, SpecError> {
+        parse(&spec.to_string(), Vec::new(), 1 << 20)
+    }
+
+    fn import(location: &str) -> Import {
+        Import {
+            location: location.to_owned(),
+            url: "https://bucket.example/file?signature=1".to_owned(),
+            tag: None,
+            headers: Default::default(),
+        }
     }
 
     #[test]
     fn what_the_engine_sends_is_read() {
-        let spec = read(&full()).unwrap();
+        let definition = read(&full()).unwrap();
+        assert_eq!((definition.environment_name.as_str(), &definition.code_location), ("gcd", &None));
+        let spec = definition.spec;
         assert_eq!((spec.name.as_str(), spec.handler.as_str()), ("gcd", "gcd"));
         let signature: Vec<_> = spec
             .parameters
@@ -277,9 +311,9 @@ mod tests {
             ("runtime_version", json!("3.14"), "`runtime_version`", Code::InvalidArgument),
             ("runtime_version", json!("2.7.18"), "`runtime_version`", Code::InvalidArgument),
             ("runtime_version", json!("latest"), "`runtime_version`", Code::InvalidArgument),
-            ("packages", json!(["numpy"]), "packages", Code::Unimplemented),
-            ("imports", json!(["@s/a.py"]), "imports", Code::Unimplemented),
-            ("code", json!("@s/a.py"), "imports", Code::Unimplemented),
+            ("packages", json!("numpy"), "`packages`", Code::InvalidArgument),
+            ("imports", json!(["@s/a.py"]), "`imports`", Code::InvalidArgument),
+            ("code", json!("@s/a.py"), "`@s/a.py`", Code::InvalidArgument),
             ("code", json!(5), "`code`", Code::InvalidArgument),
             ("input_types", json!("INT"), "`input_types`", Code::InvalidArgument),
             ("bonus", json!(5), "`bonus`", Code::InvalidArgument),
@@ -302,10 +336,29 @@ mod tests {
     }
 
     #[test]
-    fn size_and_files_are_checked_first() {
+    fn size_and_form_are_checked_first() {
         let text = full().to_string();
-        assert!(matches!(parse(&text, 0, 10), Err(SpecError::TooLarge { limit: 10, .. })));
-        assert!(matches!(parse(&text, 1, 1 << 20), Err(SpecError::Unsupported { .. })));
-        assert!(matches!(parse("[", 0, 10), Err(SpecError::Json(_))));
+        assert!(matches!(parse(&text, Vec::new(), 10), Err(SpecError::TooLarge { limit: 10, .. })));
+        assert!(matches!(parse("[", Vec::new(), 10), Err(SpecError::Json(_))));
+    }
+
+    #[test]
+    fn files_and_packages_become_part_of_the_definition() {
+        let mut spec = with("imports", json!(["@s/a.py", "@s/data.zip"]));
+        spec["packages"] = json!(["humanize==4.9.0", "numpy"]);
+        let files = vec![import("@s/a.py"), import("@s/data.zip")];
+        let definition = parse(&spec.to_string(), files.clone(), 1 << 20).unwrap();
+        assert_eq!((&definition.imports, definition.packages.len()), (&files, 2));
+        assert_eq!(definition.code_location, None);
+
+        spec["code"] = json!("@s/a.py\n");
+        let definition = parse(&spec.to_string(), files.clone(), 1 << 20).unwrap();
+        assert_eq!(definition.code_location.as_deref(), Some("@s/a.py"));
+        let decorated = json!("@udf.py\ndef f(): ...");
+        spec["code"] = decorated;
+        assert_eq!(parse(&spec.to_string(), files, 1 << 20).unwrap().code_location, None);
+
+        let error = parse(&spec.to_string(), vec![import("@s/a.py")], 1 << 20).unwrap_err();
+        assert_eq!(error.to_string(), "`imports` in the spec has 2 entries, 1 came with the request");
     }
 }

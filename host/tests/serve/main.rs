@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{FlightData, FlightDescriptor};
 use futures::StreamExt as _;
-use tonic::Code;
+use tonic::{Code, Status};
 use vivarium_host::server::Ended;
 
 use client::{Function, TestServer, batch, specification, values};
@@ -335,7 +335,14 @@ async fn an_exchange_that_does_not_end_is_cut_off() {
     let silence = add.messages(vec![batch(&[1], &[2])]).chain(futures::stream::pending());
     let mut answers = add.exchange(silence).await;
     answers.message().await.unwrap();
+    let told = tokio::spawn(async move {
+        while let Some(_answer) = answers.message().await? {}
+        Ok::<_, Status>(())
+    });
     assert_eq!(server.stop().await.0, Ended::Cut);
+    let status = told.await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("server.drain_s"), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -116,13 +116,13 @@ impl Backing {
             placed.push(OverlayRun { at: *run, file_offset });
             file_offset += run.len;
         }
-        let mut content = vec![0; file_offset];
+        // Pages between the changed ones keep what the base has there.
+        let mut parts: Vec<(usize, &[u8])> = Vec::with_capacity(placed.len() + pages.len());
         for run in &placed {
-            // Pages between the changed ones keep what the base has there.
             let below = base.bytes();
             let from = run.at.start.min(below.len());
             let to = run.at.end().min(below.len());
-            copy_into(&mut content, run.file_offset, below.get(from..to).unwrap_or_default());
+            parts.push((run.file_offset, below.get(from..to).unwrap_or_default()));
         }
         let mut current = placed.iter().peekable();
         for (page, bytes) in pages {
@@ -130,10 +130,10 @@ impl Backing {
                 current.next();
             }
             if let Some(run) = current.peek() {
-                copy_into(&mut content, run.file_offset + (page.start - run.at.start), bytes);
+                parts.push((run.file_offset + (page.start - run.at.start), bytes));
             }
         }
-        let content = SealedFile::new("vivarium-image", file_offset, [(0, content.as_slice())])?;
+        let content = SealedFile::new("vivarium-image", file_offset, parts)?;
         Ok(Overlay { content, runs: placed })
     }
 
@@ -234,12 +234,6 @@ fn check_order(len: usize, pages: &[(PageRun, &[u8])]) -> Result<(), MemoryError
         free_from = run.end();
     }
     Ok(())
-}
-
-fn copy_into(dest: &mut [u8], at: usize, bytes: &[u8]) {
-    if let Some(dest) = dest.get_mut(at..at + bytes.len()) {
-        dest.copy_from_slice(bytes);
-    }
 }
 
 fn next_id() -> u64 {

@@ -18,8 +18,8 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use vivarium_runtime::{
-    BuildLimits, CallError, Capabilities, Engine, EngineConfig, FunctionError, FunctionKind, FunctionSpec,
-    Image, Instance, Limits,
+    BuildLimits, CallError, Capabilities, Engine, EngineConfig, FunctionError, FunctionFiles, FunctionKind,
+    FunctionSpec, Image, Instance, Limits,
 };
 
 /// A configuration whose cache is shared by all tests of a build, so that the guest is compiled once.
@@ -41,6 +41,8 @@ pub(crate) fn int64_spec(code: &str) -> FunctionSpec {
         null_handling: Default::default(),
         on_error: Default::default(),
         environment: Default::default(),
+        interpreter: Default::default(),
+        files_digest: None,
     }
 }
 
@@ -64,7 +66,7 @@ pub(crate) fn engine() -> Engine {
 
 /// The image of a function from int64 to int64 in the real guest.
 pub(crate) fn int64_image(code: &str) -> Image {
-    engine().build_image(&int64_spec(code), &BuildLimits::default()).unwrap()
+    engine().build_image(&int64_spec(code), &FunctionFiles::default(), &BuildLimits::default()).unwrap()
 }
 
 /// A fork with default limits.
@@ -84,7 +86,7 @@ pub(crate) fn spec_of(code: &str, kind: FunctionKind, parameters: Vec<Field>, re
 
 /// A fork of a function in the real guest.
 pub(crate) fn fork_of(spec: &FunctionSpec, limits: &Limits) -> Instance {
-    match engine().build_image(spec, &BuildLimits::default()) {
+    match engine().build_image(spec, &FunctionFiles::default(), &BuildLimits::default()) {
         Ok(image) => image.fork(limits, &Capabilities::default()).unwrap(),
         Err(error) => panic!("{}: {error}", spec.code),
     }

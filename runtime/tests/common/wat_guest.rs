@@ -13,6 +13,7 @@ pub(crate) struct WatGuest {
     pub(crate) abi_version: String,
     pub(crate) init: String,
     pub(crate) alloc: String,
+    pub(crate) mount: String,
     pub(crate) load: String,
     pub(crate) describe: String,
     pub(crate) pull: String,
@@ -51,6 +52,7 @@ impl Default for WatGuest {
                             (then (return (i32.const 0))))))
                 (local.get $at)"
                 .into(),
+            mount: "(i32.const 0)".into(),
             load: "(i32.const 1)".into(),
             describe: "(i32.const -1)".into(),
             pull: r#"(func $pull (export "vivarium_pull") (param i32 i32) (result i32) (i32.const -1))"#
@@ -83,6 +85,7 @@ impl WatGuest {
                 (func (export "vivarium_init") (param $seed i32) (result i32) {init})
                 (func $alloc (export "vivarium_alloc") (param $size i32) (result i32) {alloc})
                 (func (export "vivarium_free") (param $pointer i32))
+                (func (export "vivarium_mount") (param $archive i32) (param $len i32) (result i32) {mount})
                 (func (export "vivarium_load") (param i32 i32 i32 i32 i32) (result i32) {load})
                 (func (export "vivarium_describe") (param $spec i32) (param $len i32) (param $out i32)
                     (result i32) {describe})
@@ -98,6 +101,7 @@ impl WatGuest {
             abi_version = self.abi_version,
             init = self.init,
             alloc = self.alloc,
+            mount = self.mount,
             load = self.load,
             describe = self.describe,
             pull = self.pull,
@@ -120,6 +124,6 @@ impl WatGuest {
 
     /// The image of the function that `spec` claims it to be.
     pub(crate) fn image_of(&self, spec: &FunctionSpec) -> Image {
-        self.engine().build_image(spec, &Default::default()).unwrap()
+        self.engine().build_image(spec, &Default::default(), &Default::default()).unwrap()
     }
 }

@@ -27,6 +27,21 @@ fn folder(context: &Context, pin: &Pin) -> PathBuf {
 /// The wheel of a package from the machine's Python package index, through the pip inside CPython's
 /// source: it follows the machine's own pip configuration, and does not need an installed pip.
 pub(crate) fn wheel(context: &Context, pin: &Pin) -> anyhow::Result<PathBuf> {
+    fetch(context, pin, |pip| {
+        pip.args(["--only-binary", ":all:"]);
+    })
+}
+
+/// The source archive of a package, likewise. pip asks the package's build backend for metadata,
+/// for which `backend` is a folder with a stand-in.
+pub(crate) fn sdist(context: &Context, pin: &Pin, backend: &Path) -> anyhow::Result<PathBuf> {
+    fetch(context, pin, |pip| {
+        pip.args(["--no-binary", ":all:", "--no-build-isolation", "--use-pep517"]);
+        pip.env("PYTHONPATH", backend).env("PYTHONDONTWRITEBYTECODE", "1");
+    })
+}
+
+fn fetch(context: &Context, pin: &Pin, kind: impl FnOnce(&mut Command)) -> anyhow::Result<PathBuf> {
     let folder = folder(context, pin);
     let title = format!("downloading {} {}", pin.name, pin.version);
     if !folder.exists() {
@@ -39,10 +54,11 @@ pub(crate) fn wheel(context: &Context, pin: &Pin) -> anyhow::Result<PathBuf> {
             let mut pip = Command::new("python3");
             pip.arg(source.join(pins::PIP_WHEEL).join("pip"))
                 .args(["download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"])
-                .args(["--only-binary", ":all:", "--require-hashes", "--dest"])
+                .args(["--require-hashes", "--dest"])
                 .arg(&work.result)
                 .arg("--requirement")
                 .arg(&requirements);
+            kind(&mut pip);
             command::run(&mut pip, &context.logs().join("download.log"))
         })?;
     }

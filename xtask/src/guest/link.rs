@@ -1,49 +1,74 @@
-//! The last stage: our C sources, the archive of files and CPython become one module.
+//! The last stage: our C sources, the archive of files, CPython and perhaps NumPy become a module.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vivarium_guest_recipe::{GUEST_FILE, GUEST_STAGE, Recipe, options};
+use vivarium_guest_recipe::{Variant, options};
 
 use super::context::{Context, Work};
 use super::cross::Cross;
+use super::numpy::Numpy;
 use super::zig::Zig;
 use super::{command, native, python, source, stdlib};
 
-/// Builds the module if it is not in the cache, and returns where it is.
-pub(crate) fn guest(context: &Context) -> anyhow::Result<PathBuf> {
-    let artefact = context.cache.artefact(&context.recipe)?;
+/// Builds a module if it is not in the cache, and returns where it is.
+pub(crate) fn guest(context: &Context, variant: Variant) -> anyhow::Result<PathBuf> {
+    let artefact = context.cache.artefact(&context.recipe, variant)?;
     if artefact.exists() {
         return Ok(artefact);
     }
     let interpreter = native::python(context)?;
     let (cross, zig) = (Cross::build(context)?, Zig::new(context)?);
-    let tree = stdlib::tree(context, &cross)?;
+    let mut trees = vec![stdlib::tree(context, &cross)?];
+    let mut libraries: Vec<PathBuf> = cross.libraries().collect();
+    let mut options = options::LINK.to_vec();
+    if variant == Variant::NumPy {
+        let numpy = Numpy::build(context, &cross)?;
+        trees.push(numpy.tree());
+        libraries.push(numpy.object());
+        options.extend(options::LINK_NUMPY);
+    }
     let headers = source::python(context)?.join("Include");
-    let folder = context.digested_stage(GUEST_STAGE, Recipe::guest, "linking the guest", |work| {
-        let log = context.logs().join("link.log");
-        let archive = work.scratch.join("archive");
-        let mut pack = python::script(context, &interpreter, "pack.py");
-        pack.arg(&tree).arg(context.recipe.folder().join("package")).arg(&archive);
-        command::run(&mut pack, &log)?;
+    let title = match variant {
+        Variant::Plain => "linking the guest",
+        Variant::NumPy => "linking the guest with NumPy",
+    };
+    let folder = context.digested_stage(
+        variant.stage(),
+        |recipe| recipe.guest(variant),
+        title,
+        |work| {
+            let log = context.logs().join("link.log");
+            let archive = work.scratch.join("archive");
+            let mut pack = python::script(context, &interpreter, "pack.py");
+            pack.arg(&archive);
+            context.recipe.packages(variant).iter().for_each(|folder| {
+                pack.arg("--packages").arg(folder);
+            });
+            trees.iter().for_each(|tree| {
+                pack.arg("--tree").arg(tree);
+            });
+            command::run(&mut pack, &log)?;
 
-        let compiler = Compiler { context, zig: &zig, work, headers, cross: &cross, archive };
-        let objects = compiler.objects(&log)?;
-        let linked = work.scratch.join("linked.wasm");
-        let mut link = zig.tool("cc");
-        link.args(&objects).args(cross.libraries()).args(options::LINK).arg("-o").arg(&linked);
-        command::run(&mut link, &log)?;
-        let mut strip = python::script(context, &interpreter, "strip.py");
-        strip.arg(&linked).arg(work.result.join(GUEST_FILE));
-        command::run(&mut strip, &log)
-    })?;
-    Ok(folder.join(GUEST_FILE))
+            let compiler = Compiler { context, variant, zig: &zig, work, headers, cross: &cross, archive };
+            let objects = compiler.objects(&log)?;
+            let linked = work.scratch.join("linked.wasm");
+            let mut link = zig.tool("cc");
+            link.args(&objects).args(&libraries).args(&options).arg("-o").arg(&linked);
+            command::run(&mut link, &log)?;
+            let mut strip = python::script(context, &interpreter, "strip.py");
+            strip.arg(&linked).arg(work.result.join(variant.file()));
+            command::run(&mut strip, &log)
+        },
+    )?;
+    Ok(folder.join(variant.file()))
 }
 
 struct Compiler<'a> {
     context: &'a Context,
+    variant: Variant,
     zig: &'a Zig,
     work: &'a Work,
     headers: PathBuf,
@@ -55,7 +80,7 @@ impl Compiler<'_> {
     /// Compiles all C files, as many at once as there are processors. Objects come back in the
     /// order of the files.
     fn objects(&self, log: &Path) -> anyhow::Result<Vec<PathBuf>> {
-        let files = self.context.recipe.c_files()?;
+        let files = self.context.recipe.c_files(self.variant)?;
         let next = AtomicUsize::new(0);
         let failure = Mutex::new(None);
         let object = |index: usize| self.work.scratch.join(format!("{index}.o"));

@@ -1,5 +1,5 @@
 //! Carries out the recipe of `vivarium-guest-recipe`: downloads, native Python, CPython for WASI,
-//! standard library, link. Each stage is kept in the cache under the digest of its inputs.
+//! standard library, NumPy, link. Each stage is kept in the cache under the digest of its inputs.
 
 pub(crate) mod command;
 pub(crate) mod context;
@@ -7,6 +7,7 @@ mod cross;
 mod download;
 mod link;
 pub(crate) mod native;
+mod numpy;
 mod progress;
 mod python;
 pub(crate) mod source;
@@ -15,18 +16,19 @@ pub(crate) mod unpack;
 mod zig;
 mod zlib;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
-use vivarium_guest_recipe::{Cache, Recipe};
+use vivarium_guest_recipe::{Cache, Recipe, Variant};
 
 use context::Context;
 
 /// Arguments of `cargo xtask guest`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Build nothing; print where the module of the current sources belongs.
+    /// Build nothing; print where the modules of the current sources belong.
     #[arg(long)]
     print: bool,
     /// Download nothing; fail if something is not in the cache yet.
@@ -34,15 +36,18 @@ pub(crate) struct Arguments {
     offline: bool,
 }
 
-/// Builds the guest if its module is not in the cache, and prints the module's path.
+/// Builds the modules that are not in the cache, and prints the paths of all.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (workspace, recipe, cache) = surroundings()?;
-    let artefact = if arguments.print {
-        cache.artefact(&recipe)?
+    let artefacts = if arguments.print {
+        let artefact = |variant| cache.artefact(&recipe, variant);
+        Variant::ALL.into_iter().map(artefact).collect::<Result<Vec<_>, _>>()?
     } else {
         build(&Context::new(workspace, recipe, cache, arguments.offline)?)?
     };
-    println!("{}", artefact.display());
+    for artefact in artefacts {
+        println!("{}", artefact.display());
+    }
     Ok(())
 }
 
@@ -52,12 +57,17 @@ pub(crate) fn context() -> anyhow::Result<Context> {
     Context::new(workspace, recipe, cache, false)
 }
 
-/// Builds the guest if its module is not in the cache, and returns the module's path.
-pub(crate) fn build(context: &Context) -> anyhow::Result<PathBuf> {
-    let artefact = link::guest(context)?;
-    let module = std::fs::read(&artefact).with_context(|| format!("cannot read {}", artefact.display()))?;
-    eprintln!("the guest: {} bytes, sha256 {}", module.len(), hex::encode(Sha256::digest(&module)));
-    Ok(artefact)
+/// Builds the modules that are not in the cache, and returns the paths of all.
+pub(crate) fn build(context: &Context) -> anyhow::Result<Vec<PathBuf>> {
+    let mut artefacts = Vec::new();
+    for variant in Variant::ALL {
+        let artefact = link::guest(context, variant)?;
+        let module = fs::read(&artefact).with_context(|| format!("cannot read {}", artefact.display()))?;
+        let (name, digest) = (variant.file(), hex::encode(Sha256::digest(&module)));
+        eprintln!("{name}: {} bytes, sha256 {digest}", module.len());
+        artefacts.push(artefact);
+    }
+    Ok(artefacts)
 }
 
 fn surroundings() -> anyhow::Result<(PathBuf, Recipe, Cache)> {

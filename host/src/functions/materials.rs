@@ -1,0 +1,202 @@
+//! What an image is made from: brings packages and imports to a function before it is built, and
+//! records what they were.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use vivarium_runtime::{FunctionFiles, FunctionSpec, GuestFile, Interpreter};
+
+use super::definition::Definition;
+use super::error::{PrepareError, ProvisionError};
+use crate::imports::{self, GuestImports, Import, ImportedFile, Imports};
+use crate::packages::{self, Packages, ResolvedPackage};
+use crate::sql_types;
+
+/// Folder of the packages in the guest's file system.
+const PACKAGES: &str = "/packages";
+
+/// Brings what functions need to this host.
+pub(super) struct Preparer {
+    packages: Packages,
+    imports: Imports,
+}
+
+/// A function, ready to be built.
+pub(super) struct Prepared {
+    /// As the sandbox gets it.
+    pub(super) spec: FunctionSpec,
+    pub(super) files: FunctionFiles,
+    pub(super) materials: Materials,
+}
+
+/// What an image was made from, beyond its definition. It is kept with the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Materials {
+    /// The interpreter that runs it.
+    pub interpreter: Interpreter,
+    /// Packages, with those that packages needed.
+    pub packages: Vec<ResolvedPackage>,
+    /// Imported files, in the order in which they came.
+    pub imports: Vec<ImportedDigest>,
+    /// The code, where the definition only said where it is.
+    pub code: Option<String>,
+    /// Digest of all files' paths and contents, in hexadecimal; absent without files.
+    pub files_digest: Option<String>,
+}
+
+/// An imported file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportedDigest {
+    /// Its name in the sandbox.
+    pub name: String,
+    /// SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+}
+
+impl Preparer {
+    pub(super) fn new(packages: Packages, imports: Imports) -> Self {
+        Self { packages, imports }
+    }
+
+    /// Refuses what can be refused without fetching anything.
+    pub(super) fn check(&self, definition: &Definition) -> Result<(), ProvisionError> {
+        self.packages.check(&packages::parse_requirements(&definition.packages)?)?;
+        self.imports.check(&definition.imports)?;
+        Ok(())
+    }
+
+    /// Fetches, resolves and checks everything. Blocks, for as long as the network takes.
+    pub(super) fn prepare(
+        &self,
+        tenant: &str,
+        definition: &Definition,
+        imports: &[Import],
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Prepared, PrepareError> {
+        let imported = self.imports.fetch(tenant, imports)?;
+        let code = match &definition.code_location {
+            None => None,
+            Some(location) => Some(code_at(location, imports, &imported)?),
+        };
+        let source = code.as_deref().unwrap_or(&definition.spec.code);
+        let mut requirements = definition.packages.clone();
+        // The packages named in code that was sent are part of the definition already.
+        if let Some(code) = &code {
+            merge_requirements(&mut requirements, packages::inline_metadata(code)?.dependencies);
+        }
+        let collected = match requirements.is_empty() {
+            true => None,
+            false => Some(self.packages.collect(&packages::parse_requirements(&requirements)?)?),
+        };
+
+        let numpy = |code: &str| Interpreter::for_code(code) == Interpreter::NumPy;
+        let wants_numpy = numpy(source)
+            || collected.as_ref().is_some_and(|packages| packages.interpreter == Interpreter::NumPy)
+            || imported.iter().any(|file| {
+                file.name.ends_with(".py") && numpy(&String::from_utf8_lossy(&file.content))
+            });
+        let interpreter = if wants_numpy { Interpreter::NumPy } else { Interpreter::Plain };
+        let GuestImports { files, search_path, x_options } = imports::guest_files(&imported);
+        let file = |(path, content)| GuestFile { path, content };
+        let mut files = FunctionFiles { files: files.into_iter().map(file).collect(), search_path, x_options };
+        let mut resolved = Vec::new();
+        if let Some(collected) = collected {
+            files.search_path.push(PACKAGES.to_owned());
+            let below = |(path, content)| file((format!("{PACKAGES}/{path}"), content));
+            files.files.extend(collected.files.into_iter().map(below));
+            resolved = collected.packages;
+        }
+        let materials = Materials {
+            interpreter,
+            packages: resolved,
+            imports: imported.iter().map(ImportedDigest::of).collect(),
+            files_digest: digest_of(&files),
+            code,
+        };
+        let spec = materials.guest_spec(definition, environment);
+        Ok(Prepared { spec, files, materials })
+    }
+
+    /// Whether imported files are still what an image was made from; asks their servers where that
+    /// has to be asked again.
+    pub(super) fn is_current(
+        &self,
+        tenant: &str,
+        imports: &[Import],
+        materials: &Materials,
+    ) -> Result<bool, PrepareError> {
+        let imported = self.imports.fetch(tenant, imports)?;
+        Ok(imported.iter().map(ImportedDigest::of).eq(materials.imports.iter().cloned()))
+    }
+
+    /// Whether [`Preparer::is_current`] would ask nobody.
+    pub(super) fn is_fresh(&self, tenant: &str, imports: &[Import]) -> bool {
+        self.imports.is_fresh(tenant, imports)
+    }
+}
+
+impl Materials {
+    /// The definition as the sandbox gets it.
+    pub(super) fn guest_spec(
+        &self,
+        definition: &Definition,
+        environment: &BTreeMap<String, String>,
+    ) -> FunctionSpec {
+        let mut spec = sql_types::guest_spec(&definition.spec);
+        spec.interpreter = self.interpreter;
+        spec.files_digest = self.files_digest.clone();
+        spec.environment = environment.clone();
+        if let Some(code) = &self.code {
+            spec.code.clone_from(code);
+        }
+        spec
+    }
+}
+
+impl ImportedDigest {
+    fn of(file: &ImportedFile) -> Self {
+        Self { name: file.name.clone(), sha256: hex::encode(file.sha256) }
+    }
+}
+
+/// Adds what is not there yet, in front, as inline metadata of a script comes first.
+pub(super) fn merge_requirements(requirements: &mut Vec<String>, inline: Vec<String>) {
+    let mut merged: Vec<String> = inline.into_iter().filter(|text| !requirements.contains(text)).collect();
+    merged.append(requirements);
+    *requirements = merged;
+}
+
+/// The code among the imported files.
+fn code_at(location: &str, imports: &[Import], imported: &[ImportedFile]) -> Result<String, PrepareError> {
+    let name = location.rsplit('/').next().unwrap_or(location);
+    let file = imports
+        .iter()
+        .any(|import| import.location == location)
+        .then(|| imported.iter().find(|file| file.name == name))
+        .flatten()
+        .ok_or_else(|| PrepareError::NoCode { location: location.to_owned() })?;
+    std::str::from_utf8(&file.content)
+        .map(str::to_owned)
+        .map_err(|error| PrepareError::CodeNotText { location: location.to_owned(), at: error.valid_up_to() })
+}
+
+fn digest_of(files: &FunctionFiles) -> Option<String> {
+    if files.files.is_empty() {
+        return None;
+    }
+    let mut hash = Sha256::new();
+    hash.update(b"vivarium function files 1\0");
+    let mut bytes = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    for GuestFile { path, content } in &files.files {
+        bytes(path.as_bytes());
+        bytes(&Sha256::digest(content));
+    }
+    files.search_path.iter().for_each(|entry| bytes(entry.as_bytes()));
+    Some(hex::encode(hash.finalize()))
+}
