@@ -15,6 +15,7 @@ pub mod functions;
 pub mod local;
 pub mod logging;
 pub mod metrics;
+pub mod observe;
 pub mod provisioning;
 pub mod server;
 pub mod sql_types;
