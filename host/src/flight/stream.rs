@@ -67,7 +67,7 @@ pub(super) fn map(
     answers: &Answers,
     network: &Handle,
     idle: Duration,
-    count: &dyn Fn(usize),
+    count: &(dyn Fn(usize) + Sync),
 ) -> Result<(), ExchangeError> {
     let place = sandbox.place();
     let mut source = Source { inputs, place: place.clone(), network, idle, count, ended: false };
@@ -99,7 +99,7 @@ struct Source<'a> {
     network: &'a Handle,
     idle: Duration,
     /// Told the rows of each batch.
-    count: &'a dyn Fn(usize),
+    count: &'a (dyn Fn(usize) + Sync),
     ended: bool,
 }
 
