@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use vivarium_tests::{Server, package_file, workspace};
+use vivarium_tests::{Server, binary, package_file, python, workspace};
 
 /// Limits that a test can wait for, also when the machine is busy with other things.
 const CONFIG: &str = "
@@ -53,6 +53,32 @@ fn check_files(script: &str, files: &[PathBuf]) {
 
 fn server_file(name: &str) -> PathBuf {
     workspace().join("tests/python/servers").join(name)
+}
+
+/// Sizes that an engine can ask for.
+const CLASSES: &str = "
+[classes.small]
+memory_bytes = 67_108_864
+[classes.large]
+memory_bytes = 268_435_456
+";
+
+#[test]
+fn compat_databend_workers() {
+    check_with("check_workers.py", &format!("{CONFIG}{CLASSES}"));
+}
+
+#[test]
+fn compat_databend_engine() {
+    check_with("check_databend_engine.py", &format!("{CONFIG}{CLASSES}"));
+}
+
+#[test]
+fn a_fleet_of_functions_survives_replacement_and_a_kill() {
+    let output = python("check_fleet.py").env("VIVARIUM_BINARY", binary()).output();
+    let output = output.expect("the client's Python starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
 }
 
 #[test]

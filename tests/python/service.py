@@ -20,16 +20,17 @@ FLIGHT = os.environ["VIVARIUM_FLIGHT"]
 PROTO = pathlib.Path(os.environ["VIVARIUM_PROTO"])
 
 
-def _generate_stubs():
+def _generate_stubs(path):
     folder = tempfile.mkdtemp(prefix="vivarium-stubs-")
-    arguments = ["protoc", f"-I{PROTO.parent}", f"--python_out={folder}", f"--grpc_python_out={folder}", str(PROTO)]
+    arguments = ["protoc", f"-I{path.parent}", f"--python_out={folder}", f"--grpc_python_out={folder}", str(path)]
     if protoc.main(arguments) != 0:
-        raise RuntimeError(f"{PROTO} does not compile")
+        raise RuntimeError(f"{path} does not compile")
     sys.path.insert(0, folder)
-    return __import__(f"{PROTO.stem}_pb2"), __import__(f"{PROTO.stem}_pb2_grpc")
+    return __import__(f"{path.stem}_pb2"), __import__(f"{path.stem}_pb2_grpc")
 
 
-udf_pb2, udf_pb2_grpc = _generate_stubs()
+udf_pb2, udf_pb2_grpc = _generate_stubs(PROTO)
+resource_pb2, resource_pb2_grpc = _generate_stubs(PROTO.with_name("resourceproto.proto"))
 
 
 def specification(code, handler, input_types, result_type, **changes):

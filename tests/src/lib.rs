@@ -45,6 +45,7 @@ fn from_environment(variable: &str) -> PathBuf {
 pub struct Server {
     child: Child,
     address: String,
+    status: String,
 }
 
 impl Server {
@@ -71,7 +72,9 @@ impl Server {
         let mut ready = String::new();
         let stdout = child.stdout.take().expect("standard output is piped");
         BufReader::new(stdout).read_line(&mut ready).expect("standard output is text");
-        let server = Self { child, address };
+        let status = ready.split_once("health http://").and_then(|(_, rest)| rest.split_once("/health"));
+        let status = status.map(|(address, _)| address.to_owned()).unwrap_or_default();
+        let server = Self { child, address, status };
         assert!(!ready.is_empty(), "the server ended at once: {}", server.log(folder));
         server
     }
@@ -105,6 +108,7 @@ impl Server {
             .args(arguments)
             .env("VIVARIUM_PROVISIONING", &self.address)
             .env("VIVARIUM_FLIGHT", &self.address)
+            .env("VIVARIUM_STATUS", &self.status)
             .output()
             .expect("the client's Python starts");
         assert!(
