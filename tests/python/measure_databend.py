@@ -67,7 +67,7 @@ def a_million_rows():
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     file = pathlib.Path(__file__).parent / "servers/echo_server.py"
-    echo = subprocess.Popen([sys.executable, file, address], stdout=subprocess.PIPE, env=os.environ)
+    echo = subprocess.Popen([sys.executable, str(file), address], stdout=subprocess.PIPE, env=os.environ)
     try:
         assert echo.stdout.readline()
         engine = Engine(f"http://{address}")

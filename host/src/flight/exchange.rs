@@ -22,6 +22,7 @@ use vivarium_runtime::FunctionKind;
 
 use super::aggregate::{AggregateError, Aggregation};
 use super::ends;
+use super::failures::{Failed, Failures};
 use super::input::{Conversion, InputDecoder, InputError, InputLimits};
 use super::output::{Answer, Report, ResultEncoder};
 use super::request::{self, Caller, RequestError};
@@ -60,6 +61,7 @@ pub(super) struct ExchangeSettings {
     input_queue: usize,
     idle: Duration,
     limits: InputLimits,
+    failures: Arc<Failures>,
     /// Whether the server waits for exchanges no longer.
     cut: watch::Receiver<bool>,
 }
@@ -71,6 +73,7 @@ impl ExchangeSettings {
             output_queue: config.server.output_queue_messages.get(),
             input_queue: config.server.input_queue_messages.get(),
             idle: Duration::from_secs(config.server.idle_timeout_s),
+            failures: Arc::new(Failures::new(Duration::from_secs(config.server.failure_memory_s))),
             limits: InputLimits {
                 batch_rows: config.server.max_batch_rows,
                 dictionary_bytes: config.server.max_dictionary_bytes,
@@ -94,6 +97,8 @@ pub(super) enum ExchangeError {
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Aggregate(#[from] AggregateError),
+    #[error("{}", .0.message)]
+    Repeated(Arc<Failed>),
     #[error("the result cannot be encoded: {0}")]
     Encode(#[from] ArrowError),
     #[error(
@@ -114,6 +119,7 @@ impl ExchangeError {
     fn count(&self, meter: &ExchangeMeter) {
         let (error_type, limit) = match self {
             Self::Sandbox(SandboxError::Call(error)) => (metrics::error_type(error), metrics::limit(error)),
+            Self::Repeated(failed) => (failed.error_type, None),
             Self::Sandbox(SandboxError::Fork(_)) => ("NoSandbox", Some("host_memory_bytes")),
             Self::Session(SessionError::Admission(_)) => {
                 meter.rejected();
@@ -139,6 +145,7 @@ impl Failure for ExchangeError {
             Self::Session(error) => error.code(),
             Self::Sandbox(error) => error.code(),
             Self::Aggregate(error) => error.code(),
+            Self::Repeated(failed) => failed.code,
             Self::Encode(_) | Self::Lost => Code::Internal,
             Self::Idle { .. } => Code::DeadlineExceeded,
             Self::Client(status) => status.code(),

@@ -38,6 +38,7 @@
 mod aggregate;
 mod ends;
 mod exchange;
+mod failures;
 mod info;
 mod input;
 mod output;
