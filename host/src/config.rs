@@ -3,6 +3,10 @@
 //! Every key has a default, so an empty file is a valid configuration; a key that does not exist
 //! is an error that names line and key. Sizes are bytes, times carry their unit in the name.
 
+mod classes;
+mod metrics;
+mod provisioning;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -10,6 +14,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vivarium_runtime::{BuildLimits, Limits, WORKER_STACK_BYTES};
 
+pub use self::classes::{Class, Classes, UnknownClass};
+pub use self::metrics::{MetricsConfig, StatusAddress};
+pub use self::provisioning::ProvisioningConfig;
 use crate::token::{MAX_FUNCTION_BYTES, MAX_TENANT_BYTES};
 use crate::workers::PoolSize;
 
@@ -29,8 +36,15 @@ pub struct Config {
     pub functions: FunctionsConfig,
     /// Limits of one exchange's sandbox.
     pub limits: Limits,
+    /// Sizes of sandboxes that an engine can ask for instead (Databend: `CREATE WORKER .. size = ..`).
+    /// Default: none.
+    pub classes: Classes,
     /// Limits of importing a function's code, once for each version of a function.
     pub build_limits: BuildLimits,
+    /// Bounds of what provisioning keeps.
+    pub provisioning: ProvisioningConfig,
+    /// How much metrics tell apart.
+    pub metrics: MetricsConfig,
     /// The server's own log.
     pub logging: LoggingConfig,
 }
@@ -44,6 +58,10 @@ pub struct ServerConfig {
     /// Where functions are provisioned. The same address as `flight_address` is allowed: one port
     /// then serves both. Default: `127.0.0.1:50051`.
     pub provisioning_address: SocketAddr,
+    /// Where `/health`, `/stats` and `/metrics` are served (HTTP/1.1, without a token), or `off`. Metrics
+    /// tell names of functions and tenants to everybody who reaches this address. Port 0 stands for any
+    /// free port, and the log says which it is. Default: `127.0.0.1:0`.
+    pub status_address: StatusAddress,
     /// URL of the Flight service as engines reach it; provisioning returns it. Default:
     /// `http://` and the Flight address. Required when that address is a wildcard.
     pub advertised_endpoint: Option<String>,
@@ -115,6 +133,7 @@ impl Default for ServerConfig {
         Self {
             flight_address: address,
             provisioning_address: address,
+            status_address: StatusAddress::default(),
             advertised_endpoint: None,
             state_dir: PathBuf::from("vivarium-state"),
             cache_dir: None,
@@ -333,6 +352,10 @@ impl Config {
                 "has no room for limits.memory_bytes beside server.build_workers times build_limits.memory_bytes",
             );
         }
+        let room = server.host_memory_bytes.saturating_sub(self.build_memory_bytes());
+        if let Err(problem) = self.classes.check(room) {
+            return error("classes", &problem);
+        }
         if !(16 << 10..=1 << 31).contains(&server.max_message_bytes) {
             return error("server.max_message_bytes", "must lie between 16384 and 2147483648");
         }
@@ -470,6 +493,7 @@ mod tests {
             ("[server]\nhost_memory_bytes = 5", "server.host_memory_bytes"),
             ("[server]\nmax_message_bytes = 5", "server.max_message_bytes"),
             ("[tokens]\nlifetime_s = 0", "tokens.lifetime_s"),
+            ("[classes.Big]", "classes"),
             ("[headers]\ntoken = \"X-Token\"", "headers.token"),
             ("[headers]\ntoken = \"x-token-bin\"", "headers.token"),
             ("[tenants]\ndefault_tenant = \"\"", "tenants.default_tenant"),

@@ -6,3 +6,11 @@ pub mod udfproto {
 
     tonic::include_proto!("udfproto");
 }
+
+/// Databend's provisioning contracts of today (`resourceproto.WorkerService`) and in between
+/// (`resourceproto.ResourceService`).
+pub mod resourceproto {
+    #![expect(clippy::allow_attributes, reason = "generated code")]
+
+    tonic::include_proto!("resourceproto");
+}

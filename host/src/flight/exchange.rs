@@ -22,11 +22,12 @@ use vivarium_runtime::FunctionKind;
 
 use super::aggregate::{AggregateError, Aggregation};
 use super::ends;
-use super::input::{InputDecoder, InputError, InputLimits};
+use super::input::{Conversion, InputDecoder, InputError, InputLimits};
 use super::output::{Answer, Report, ResultEncoder};
 use super::request::{self, Caller, RequestError};
 use super::signature::{self, Phase};
 use super::stream::{self, TableForm};
+use super::wide;
 use crate::config::Config;
 use crate::functions::{CallRefused, Functions, SandboxError, Session, SessionError, Version};
 use crate::sql_types::Dialect;
@@ -220,12 +221,13 @@ impl Exchange {
     fn decoder(&self, version: &Version, phase: Phase) -> InputDecoder {
         let spec = version.spec();
         let takes_rows = !matches!(spec.kind, FunctionKind::Aggregate { .. } | FunctionKind::Map);
-        let convert = matches!(version.dialect, Dialect::DatabendUdf | Dialect::ArrowUdf);
-        InputDecoder::new(
-            self.settings.limits,
-            takes_rows && spec.parameters.is_empty(),
-            convert.then(|| signature::inputs(spec, phase)),
-        )
+        let inputs = signature::inputs(spec, phase);
+        let conversion = match version.dialect {
+            Dialect::DatabendUdf | Dialect::ArrowUdf => Conversion::Conform(inputs),
+            Dialect::Databend if inputs.iter().any(wide::is_wide) => Conversion::Wide(inputs),
+            _ => Conversion::None,
+        };
+        InputDecoder::new(self.settings.limits, takes_rows && spec.parameters.is_empty(), conversion)
     }
 
     /// One answer for each batch.

@@ -18,6 +18,7 @@ use arrow::ipc::{self, MessageHeader};
 use arrow_flight::FlightData;
 use tonic::Code;
 
+use super::wide;
 use crate::conform::{ConformError, conform};
 use crate::status::Failure;
 
@@ -50,6 +51,8 @@ pub(super) enum InputError {
     Rows { limit: usize, requested: i64 },
     #[error(transparent)]
     Convert(#[from] ConformError),
+    #[error("a column cannot be converted: {0}")]
+    Wide(#[source] ArrowError),
     #[error("the dictionaries are {requested} bytes; limit server.max_dictionary_bytes is {limit}")]
     Dictionaries { limit: usize, requested: usize },
 }
@@ -63,6 +66,17 @@ impl Failure for InputError {
     }
 }
 
+/// How a batch becomes one that the sandbox takes.
+#[derive(Debug)]
+pub(super) enum Conversion {
+    /// As it is.
+    None,
+    /// Numbers of other widths become those of the parameters.
+    Conform(Vec<Field>),
+    /// Databend's moments and intervals get Arrow's own types.
+    Wide(Vec<Field>),
+}
+
 /// Decodes the messages of one exchange, in order.
 #[derive(Debug)]
 pub(super) struct InputDecoder {
@@ -70,19 +84,18 @@ pub(super) struct InputDecoder {
     /// Without parameters there is nothing to read from columns: some versions of Databend send one
     /// for the sake of the number of rows.
     without_parameters: bool,
-    /// Parameters that batches are converted to, where their dialect does that.
-    convert: Option<Vec<Field>>,
+    conversion: Conversion,
     schema: Option<SchemaRef>,
     dictionaries: HashMap<i64, ArrayRef>,
     dictionary_bytes: usize,
 }
 
 impl InputDecoder {
-    pub(super) fn new(limits: InputLimits, without_parameters: bool, convert: Option<Vec<Field>>) -> Self {
+    pub(super) fn new(limits: InputLimits, without_parameters: bool, conversion: Conversion) -> Self {
         Self {
             limits,
             without_parameters,
-            convert,
+            conversion,
             schema: None,
             dictionaries: HashMap::new(),
             dictionary_bytes: 0,
@@ -177,9 +190,10 @@ impl InputDecoder {
         let body = Buffer::from(data.data_body.clone());
         let batch = read_record_batch(&body, batch, schema, &self.dictionaries, None, &message.version())
             .map_err(|error: ArrowError| not_arrow(error))?;
-        match &self.convert {
-            Some(parameters) => Ok(conform(batch, parameters)?),
-            None => Ok(batch),
+        match &self.conversion {
+            Conversion::None => Ok(batch),
+            Conversion::Conform(parameters) => Ok(conform(batch, parameters)?),
+            Conversion::Wide(parameters) => wide::to_guest(batch, parameters).map_err(InputError::Wide),
         }
     }
 
@@ -223,7 +237,7 @@ mod tests {
     const LIMITS: InputLimits = InputLimits { batch_rows: 1000, dictionary_bytes: 4096 };
 
     fn decoder() -> InputDecoder {
-        InputDecoder::new(LIMITS, false, None)
+        InputDecoder::new(LIMITS, false, Conversion::None)
     }
 
     fn batch(rows: i32) -> RecordBatch {
@@ -293,7 +307,7 @@ mod tests {
 
     #[test]
     fn without_parameters_only_rows_count() {
-        let mut decoder = InputDecoder::new(LIMITS, true, None);
+        let mut decoder = InputDecoder::new(LIMITS, true, Conversion::None);
         let batches = decode_all(&mut decoder, &messages(&batch(5))).unwrap();
         assert_eq!((batches[0].num_rows(), batches[0].num_columns()), (5, 0));
     }

@@ -45,6 +45,7 @@ mod relabel;
 mod request;
 mod signature;
 mod stream;
+mod wide;
 
 use std::sync::Arc;
 

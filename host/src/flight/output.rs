@@ -11,6 +11,7 @@ use serde::Serialize;
 use vivarium_runtime::{Logs, Usage};
 
 use super::relabel::relabel;
+use super::wide;
 
 /// Columns on their way to the client, as the sandbox gave them.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ impl ResultEncoder {
                 let relabelled = columns
                     .into_iter()
                     .zip(schema.fields())
-                    .map(|(column, field)| relabel(column, field.data_type()))
+                    .map(|(column, field)| relabel(wide::to_caller(column, field)?, field.data_type()))
                     .collect::<Result<_, _>>()?;
                 RecordBatch::try_new(schema, relabelled)?
             }

@@ -1,6 +1,8 @@
 //! Databend's provisioning protocol, RFC generation: `udfproto.UdfService/ApplyUdfResource`.
 
+pub mod script;
 mod spec;
+pub mod workers;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
 /// Key of a field's metadata by which Arrow names an extension type.
 pub const EXTENSION_NAME: &str = "ARROW:extension:name";
@@ -21,6 +21,41 @@ pub const UUID: &str = "arrow.uuid";
 pub const ARROW_UDF_JSON: &str = "arrowudf.json";
 /// A decimal of any precision as text, as `arrow_udf` calls it.
 pub const ARROW_UDF_DECIMAL: &str = "arrowudf.decimal";
+
+/// Databend's name of a moment with an offset.
+const TIMESTAMP_TZ: &str = "TimestampTz";
+/// Databend's name of months, days and microseconds.
+const INTERVAL: &str = "Interval";
+/// What Databend's engine sends both as.
+const WIDE: DataType = DataType::Decimal128(38, 0);
+
+/// A type of Databend's that its engine sends as 128-bit numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wide {
+    /// `TIMESTAMP_TZ`: microseconds in the lower 64 bits, the offset in seconds above them.
+    TimestampTz,
+    /// `INTERVAL`: microseconds in the lower 64 bits, days in 32 bits above them, months above those.
+    Interval,
+}
+
+impl Wide {
+    /// Which of them a field is, if it is one.
+    pub fn of(field: &Field) -> Option<Self> {
+        match (field.metadata().get(DATABEND_EXTENSION)?.as_str(), field.data_type()) {
+            (TIMESTAMP_TZ, &WIDE) => Some(Self::TimestampTz),
+            (INTERVAL, &WIDE) => Some(Self::Interval),
+            _ => None,
+        }
+    }
+
+    /// The type by which the sandbox knows its values.
+    pub fn guest_type(self) -> DataType {
+        match self {
+            Self::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
+        }
+    }
+}
 
 /// Metadata of a field.
 pub(super) type Metadata = HashMap<String, String>;
@@ -110,6 +145,22 @@ impl Dialect {
         (DataType::FixedSizeList(item.into(), length), metadata)
     }
 
+    /// `TIMESTAMP_TZ`: the engine's own form, where types are the engine's.
+    pub(super) fn timestamp_tz(self) -> Extended {
+        match self {
+            Self::Databend => (WIDE, databend(TIMESTAMP_TZ)),
+            _ => (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), Metadata::new()),
+        }
+    }
+
+    /// `INTERVAL`, in the same way.
+    pub(super) fn interval(self) -> Extended {
+        match self {
+            Self::Databend => (WIDE, databend(INTERVAL)),
+            _ => (DataType::Interval(IntervalUnit::MonthDayNano), Metadata::new()),
+        }
+    }
+
     /// A type of Databend's that only its name tells from bytes.
     pub(super) fn databend_bytes(self, name: &str) -> Option<Extended> {
         self.is_databend().then(|| (DataType::LargeBinary, databend(name)))
@@ -141,6 +192,8 @@ pub(super) fn extension_name(field: &Field) -> Option<&'static str> {
         ("Geometry", DataType::LargeBinary) => Some("GEOMETRY"),
         ("Geography", DataType::LargeBinary) => Some("GEOGRAPHY"),
         ("Vector", DataType::FixedSizeList(..)) => Some("VECTOR"),
+        (TIMESTAMP_TZ, &WIDE) => Some("TIMESTAMP_TZ"),
+        (INTERVAL, &WIDE) => Some("INTERVAL"),
         _ => None,
     }
 }

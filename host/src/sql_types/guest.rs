@@ -7,11 +7,15 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 
 use vivarium_runtime::{FunctionKind, FunctionSpec};
 
-use super::dialect::{ARROW_UDF_JSON, DATABEND_EXTENSION, EXTENSION_NAME, JSON};
+use super::dialect::{ARROW_UDF_JSON, DATABEND_EXTENSION, EXTENSION_NAME, JSON, Wide};
 
 /// The field as the sandbox gets it: the same storage, every dialect's JSON under Arrow's canonical
-/// name, and nothing else in the metadata than the names that the sandbox gives a meaning to.
+/// name, and nothing else in the metadata than the names that the sandbox gives a meaning to. What
+/// Databend packs into 128-bit numbers gets Arrow's own type ([`Wide`]).
 pub fn guest_field(field: &Field) -> Field {
+    if let Some(wide) = Wide::of(field) {
+        return Field::new(field.name(), wide.guest_type(), field.is_nullable());
+    }
     let metadata = match (
         field.metadata().get(EXTENSION_NAME).map(String::as_str),
         field.metadata().get(DATABEND_EXTENSION).map(String::as_str),

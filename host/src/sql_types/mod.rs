@@ -43,6 +43,7 @@
 //! | `DECIMAL` | refused | refused | Utf8, named `arrowudf.decimal` |
 //! | `JSON`, `VARIANT` | LargeBinary, `Extension` = Variant | the same | Utf8, named `arrowudf.json` |
 //! | `VECTOR(n)` | `Extension` = Vector | the same; items nullable | as ours |
+//! | `TIMESTAMP_TZ`, `INTERVAL` | Decimal128(38, 0), `Extension` = TimestampTz, Interval | as ours | as ours |
 
 mod dialect;
 mod display;
@@ -55,7 +56,7 @@ mod parser;
 mod tests;
 
 pub use dialect::{
-    ARROW_UDF_DECIMAL, ARROW_UDF_JSON, DATABEND_EXTENSION, Dialect, EXTENSION_NAME, JSON, UUID,
+    ARROW_UDF_DECIMAL, ARROW_UDF_JSON, DATABEND_EXTENSION, Dialect, EXTENSION_NAME, JSON, UUID, Wide,
 };
 pub use display::{display, display_type};
 pub use error::SqlTypeError;

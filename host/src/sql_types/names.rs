@@ -1,6 +1,6 @@
 //! The words that name a type, in every spelling that is understood.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::DataType;
 
 /// What a word means once it has been looked up.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,8 @@ pub(super) enum Named {
     Double,
     /// `TIMESTAMP ..`.
     Timestamp,
+    /// `TIMESTAMP_TZ`.
+    TimestampTz,
     /// `TIME ..`.
     Time,
     /// `DATE32[day]`, `DATE64[ms]`.
@@ -182,7 +184,7 @@ pub(super) fn lookup(word: &str) -> Option<Named> {
         "DATE" | "DATE32" => Named::Date(DataType::Date32),
         "DATE64" => Named::Date(DataType::Date64),
         "TIMESTAMP" | "DATETIME" => Named::Timestamp,
-        "TIMESTAMPTZ" => Named::Plain(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+        "TIMESTAMPTZ" => Named::TimestampTz,
         "TIME" => Named::Time,
         "TIME32" => Named::SizedTime(TimeWidth::Bits32),
         "TIME64" => Named::SizedTime(TimeWidth::Bits64),

@@ -141,6 +141,8 @@ impl<'a> Parser<'a> {
             }
             Named::Json => return Ok(Parsed::extended(self.dialect.json())),
             Named::Uuid => return Ok(Parsed::extended(self.dialect.uuid())),
+            Named::TimestampTz => return Ok(Parsed::extended(self.dialect.timestamp_tz())),
+            Named::Interval if !self.at_open() => return Ok(Parsed::extended(self.dialect.interval())),
             Named::Vector => return self.vector(above),
             Named::DatabendBytes { name, extension, hint } => {
                 let extended = self.dialect.databend_bytes(extension);
