@@ -11,6 +11,7 @@ use super::materials::{Materials, Preparer};
 use super::registry::Version;
 use super::store::{Store, StoredImage};
 use crate::config::Config;
+use crate::packages::Fault;
 use crate::workers::{WorkerError, WorkerPool};
 
 /// Where a version's image is.
@@ -305,8 +306,9 @@ fn is_passing(error: &PrepareError) -> bool {
             matches!(**error, CallError::Deadline { .. } | CallError::Host { .. } | CallError::Cancelled)
         }
         PrepareError::Build(_) => true,
-        PrepareError::Packages(error) => error.is_passing(),
-        PrepareError::Imports(error) => error.is_passing(),
+        PrepareError::Packages(error) => error.fault() == Fault::Host,
+        // The next query's addresses are others.
+        PrepareError::Imports(_) => true,
         PrepareError::NoCode { .. }
         | PrepareError::CodeNotText { .. }
         | PrepareError::EnvironmentChanged => false,

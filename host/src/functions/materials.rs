@@ -1,14 +1,13 @@
 //! What an image is made from: brings packages and imports to a function before it is built, and
 //! records what they were.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vivarium_runtime::{FunctionFiles, FunctionSpec, GuestFile, Interpreter};
 
 use super::definition::Definition;
 use super::error::{PrepareError, ProvisionError};
+use crate::environment::Environment;
 use crate::imports::{self, GuestImports, Import, ImportedFile, Imports};
 use crate::packages::{self, Packages, ResolvedPackage};
 use crate::sql_types;
@@ -74,7 +73,7 @@ impl Preparer {
         tenant: &str,
         definition: &Definition,
         imports: &[Import],
-        environment: &BTreeMap<String, String>,
+        environment: &Environment,
     ) -> Result<Prepared, PrepareError> {
         let imported = self.imports.fetch(tenant, imports)?;
         let code = match &definition.code_location {
@@ -143,12 +142,12 @@ impl Materials {
     pub(super) fn guest_spec(
         &self,
         definition: &Definition,
-        environment: &BTreeMap<String, String>,
+        environment: &Environment,
     ) -> FunctionSpec {
         let mut spec = sql_types::guest_spec(&definition.spec);
         spec.interpreter = self.interpreter;
         spec.files_digest = self.files_digest.clone();
-        spec.environment = environment.clone();
+        spec.environment = environment.to_map();
         if let Some(code) = &self.code {
             spec.code.clone_from(code);
         }

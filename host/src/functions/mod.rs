@@ -40,10 +40,10 @@ use self::admission::Demand;
 use self::definition::EnvironmentMark;
 use self::images::Images;
 use self::materials::Preparer;
-use self::registry::{Environment, Quota, Registry};
+use self::registry::{Quota, Registry};
 use self::store::Store;
 use crate::config::{Classes, Config};
-use crate::environment::Environments;
+use crate::environment::{Environment, Environments};
 use crate::imports::Imports;
 use crate::packages::{self, Packages};
 use crate::sql_types::Dialect;
@@ -312,7 +312,7 @@ fn environment_of(
     key: &[u8; 32],
     tenant: &str,
     definition: &Definition,
-) -> (Environment, Option<EnvironmentMark>) {
+) -> (Arc<Environment>, Option<EnvironmentMark>) {
     let variables = environments.of(tenant, &definition.environment_name);
     let mark = EnvironmentMark::of(&variables, key);
     (variables, mark)
