@@ -83,7 +83,12 @@ impl Definition {
     /// The definition as it is kept on disk: without signatures and headers of imports, which are
     /// secrets and have expired when they are read again.
     pub(super) fn to_keep(&self) -> Self {
-        Self { imports: self.imports.iter().map(Import::without_secrets).collect(), ..self.clone() }
+        let without_secrets = |import: &Import| Import {
+            url: import.url_without_query().to_owned(),
+            headers: Default::default(),
+            ..import.clone()
+        };
+        Self { imports: self.imports.iter().map(without_secrets).collect(), ..self.clone() }
     }
 }
 

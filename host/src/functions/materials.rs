@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use vivarium_runtime::{FunctionFiles, FunctionSpec, GuestFile, Interpreter};
 
 use super::definition::Definition;
-use super::error::{PrepareError, ProvisionError};
+use super::error::PrepareError;
 use crate::environment::Environment;
 use crate::imports::{self, GuestImports, Import, ImportedFile, Imports};
 use crate::packages::{self, Packages, ResolvedPackage};
@@ -58,13 +58,6 @@ pub struct ImportedDigest {
 impl Preparer {
     pub(super) fn new(packages: Packages, imports: Imports) -> Self {
         Self { packages, imports }
-    }
-
-    /// Refuses what can be refused without fetching anything.
-    pub(super) fn check(&self, definition: &Definition) -> Result<(), ProvisionError> {
-        self.packages.check(&packages::parse_requirements(&definition.packages)?)?;
-        self.imports.check(&definition.imports)?;
-        Ok(())
     }
 
     /// Fetches, resolves and checks everything. Blocks, for as long as the network takes.

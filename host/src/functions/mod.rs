@@ -60,7 +60,6 @@ pub struct Functions {
     images: Images,
     environments: Environments,
     environment_key: [u8; 32],
-    preparer: Arc<Preparer>,
     admission: Admission,
     workers: Arc<WorkerPool>,
     classes: Classes,
@@ -114,8 +113,7 @@ impl Functions {
             tokens: Tokens::new(&signing, &older, &config.tokens.audience, lifetime),
             registry,
             public: BTreeMap::new(),
-            images: Images::start(config, engine, Arc::clone(&preparer), Arc::clone(&store))?,
-            preparer,
+            images: Images::start(config, engine, preparer, Arc::clone(&store))?,
             store,
             environments,
             environment_key,
@@ -188,7 +186,7 @@ impl Functions {
         }
         let inline = packages::inline_metadata(&definition.spec.code)?;
         materials::merge_requirements(&mut definition.packages, inline.dependencies);
-        self.preparer.check(&definition)?;
+        packages::parse_requirements(&definition.packages)?;
 
         let now = SystemTime::now();
         let added = self.registry.add(tenant, definition, environment, now)?;
