@@ -5,6 +5,7 @@
 //! sandbox runtime. Guest code runs on [`workers`] only. An adapter never touches WebAssembly, and
 //! the runtime never sees a token or a gRPC status.
 
+pub mod archive;
 pub mod audit;
 pub mod config;
 mod conform;
