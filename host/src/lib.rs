@@ -18,6 +18,7 @@ pub mod imports;
 pub mod local;
 pub mod logging;
 pub mod metrics;
+pub mod observe;
 pub mod provisioning;
 pub mod server;
 pub mod sql_types;

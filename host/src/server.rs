@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tonic::transport::Server as GrpcServer;
 use vivarium_runtime::{Engine, EngineConfig, EngineError};
@@ -17,7 +18,9 @@ use crate::connections::Connections;
 use crate::declared::{self, DeclaredError};
 use crate::flight::Flight;
 use crate::functions::{Functions, StartError};
-use crate::provisioning::Provisioning;
+use crate::metrics::Metrics;
+use crate::observe::{self, Observed};
+use crate::provisioning::{Provisioning, Workers};
 use crate::workers::WorkerPool;
 
 /// How long exchanges that are cut off have to tell their clients.
@@ -28,6 +31,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Server {
     config: Config,
     functions: Arc<Functions>,
+    workers: Arc<Workers>,
+    metrics: Arc<Metrics>,
     listeners: Listeners,
 }
 
@@ -37,6 +42,8 @@ pub struct Listeners {
     flight: TcpListener,
     /// Absent when the Flight listener serves provisioning too.
     provisioning: Option<TcpListener>,
+    /// Absent when nobody may watch.
+    status: Option<TcpListener>,
     addresses: Addresses,
 }
 
@@ -47,6 +54,8 @@ pub struct Addresses {
     pub flight: SocketAddr,
     /// Provisioning.
     pub provisioning: SocketAddr,
+    /// Health, statistics and metrics, unless they are off.
+    pub status: Option<SocketAddr>,
 }
 
 /// Why the server cannot start or had to stop.
@@ -107,8 +116,14 @@ impl Listeners {
             let (listener, address) = bind(server.provisioning_address, "provisioning_address").await?;
             (Some(listener), address)
         };
-        let addresses = Addresses { flight: flight_address, provisioning: provisioning_address };
-        Ok(Self { flight, provisioning, addresses })
+        let status = match server.status_address.0 {
+            Some(address) => Some(bind(address, "status_address").await?),
+            None => None,
+        };
+        let (status, status_address) = status.unzip();
+        let addresses =
+            Addresses { flight: flight_address, provisioning: provisioning_address, status: status_address };
+        Ok(Self { flight, provisioning, status, addresses })
     }
 }
 
@@ -150,7 +165,13 @@ impl Server {
         let workers = WorkerPool::start("worker", config.worker_pool()).map_err(StartError::Thread)?;
         let declared = declared::load(&engine, &config.functions.files, &config.build_limits)
             .map_err(|error| ServerError::Declared(Box::new(error)))?;
-        let mut functions = Functions::start(&config, engine, Arc::new(workers))?;
+        let metrics = Arc::new(Metrics::new(&config.metrics));
+        let mut functions = Functions::start(&config, engine, Arc::new(workers), Arc::clone(&metrics))?;
+        let workers = Workers::open(&config.server.state_dir, &config.provisioning, &config.classes)
+            .map_err(StartError::Store)?;
+        for (tenant, name) in workers.suspended() {
+            functions.suspend(&tenant, &name, true);
+        }
         for function in declared {
             tracing::info!(
                 function = function.spec.name,
@@ -160,7 +181,8 @@ impl Server {
             );
             functions.publish(function.spec, function.dialect, function.image);
         }
-        Ok(Self { config, functions: Arc::new(functions), listeners })
+        let (functions, workers) = (Arc::new(functions), Arc::new(workers));
+        Ok(Self { config, functions, workers, metrics, listeners })
     }
 
     /// Where the server listens; a port of 0 in the configuration has become a real one.
@@ -178,26 +200,39 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send,
         abort: impl Future<Output = ()> + Send,
     ) -> Result<Ended, ServerError> {
-        let Self { config, functions, listeners } = self;
+        let Self { config, functions, workers, metrics, listeners } = self;
         let endpoint = config
             .server
             .advertised_endpoint
             .clone()
             .unwrap_or_else(|| format!("http://{}", listeners.addresses.flight));
         let (cut, is_cut) = watch::channel(false);
-        let flight = Flight::service(Arc::clone(&functions), &config, is_cut);
-        let provisioning = Provisioning::service(functions, &config, endpoint);
-
+        let flight = Flight::service(Arc::clone(&functions), Arc::clone(&metrics), &config, is_cut);
         let (stop, stopped) = watch::channel(false);
+        let observed = Observed {
+            functions: Arc::clone(&functions),
+            metrics: Arc::clone(&metrics),
+            stopped: stopped.clone(),
+        };
+        let provisioning = Provisioning::new(functions, workers, metrics, &config, endpoint);
+        // Aborted when this future ends or is dropped.
+        let mut observing = JoinSet::new();
+        if let (Some(listener), Some(address)) = (listeners.status, listeners.addresses.status) {
+            // Databend's control plane looks for this address in the log.
+            tracing::info!("health at http://{address}/health");
+            observing.spawn(observe::serve(listener, observed));
+        }
+
         let connections = Connections::new(config.server.max_connections.get());
         let serving = async {
             match listeners.provisioning {
                 None => {
-                    let routes = Routes::new(flight).add_service(provisioning);
+                    let routes = provisioning.add_to(Routes::new(flight));
                     serve(&config, routes, listeners.flight, &connections, stopped).await
                 }
                 Some(listener) => {
-                    let (flight, provisioning) = (Routes::new(flight), Routes::new(provisioning));
+                    let (flight, provisioning) =
+                        (Routes::new(flight), provisioning.add_to(Routes::default()));
                     let first = serve(&config, flight, listeners.flight, &connections, stopped.clone());
                     let second = serve(&config, provisioning, listener, &connections, stopped);
                     tokio::try_join!(first, second).map(|_| ())

@@ -8,6 +8,7 @@
 //! | no token, or one that is malformed, forged, expired or for another audience | `UNAUTHENTICATED` |
 //! | a good token, for another tenant or function; a package or an address that the operator does not allow | `PERMISSION_DENIED` |
 //! | the token's version is gone | `NOT_FOUND` |
+//! | the function's worker is suspended | `FAILED_PRECONDITION` |
 //! | not supported | `UNIMPLEMENTED` |
 //! | cancelled | `CANCELLED` |
 //! | the guest broke the ABI, or this program failed | `INTERNAL` |
@@ -96,6 +97,7 @@ impl Failure for CallRefused {
         match self {
             Self::Token(error) => error.code(),
             Self::Unknown { .. } => Code::InvalidArgument,
+            Self::Suspended { .. } => Code::FailedPrecondition,
             Self::Retired { .. } => Code::NotFound,
         }
     }

@@ -358,6 +358,12 @@ impl WorkerPool {
     pub fn queued(&self) -> usize {
         self.shared.lock().queued
     }
+
+    /// Jobs that wait for a thread, and that run on one.
+    pub fn jobs(&self) -> (u64, u64) {
+        let queues = self.shared.lock();
+        (queues.queued as u64, queues.running as u64)
+    }
 }
 
 impl Drop for WorkerPool {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use vivarium_host::config::{Config, LogFormat};
+use vivarium_host::config::{Config, LogFormat, StatusAddress};
 use vivarium_host::logging;
 use vivarium_host::server::{Ended, Listeners, Server};
 
@@ -16,8 +16,8 @@ const CUT: u8 = 3;
 
 /// Serve functions to query engines over gRPC and Arrow Flight
 ///
-/// Engines provision functions (Databend's `udfproto.UdfService/ApplyUdfResource`) and then run
-/// them by Arrow Flight's `DoExchange`, both over HTTP/2 without TLS. Every exchange gets a sandbox
+/// Engines provision functions (Databend's `resourceproto.WorkerService` and the services before it)
+/// and then run them by Arrow Flight's `DoExchange`, both over HTTP/2 without TLS. Every exchange gets a sandbox
 /// of its own. Functions, their images and the token keys live in the state directory and survive
 /// a restart.
 ///
@@ -55,6 +55,10 @@ pub(crate) struct Arguments {
     /// Address of provisioning
     #[arg(long, value_name = "ADDRESS")]
     provisioning: Option<SocketAddr>,
+
+    /// Address of health, statistics and metrics, or `off`
+    #[arg(long, value_name = "ADDRESS")]
+    status: Option<StatusAddress>,
 
     /// URL by which engines reach Flight, returned by provisioning
     #[arg(long, value_name = "URL")]
@@ -124,6 +128,7 @@ impl Arguments {
             server.flight_address = address;
         }
         server.provisioning_address = self.provisioning.unwrap_or(server.provisioning_address);
+        server.status_address = self.status.unwrap_or(server.status_address);
         server.advertised_endpoint = self.advertise.or(server.advertised_endpoint.take());
         server.state_dir = self.state_dir.unwrap_or(std::mem::take(&mut server.state_dir));
         config.functions.files.extend(self.functions);
@@ -141,10 +146,12 @@ async fn serve(config: Config, began: Instant) -> anyhow::Result<Ended> {
         .await
         .context("the start was interrupted")??;
     let addresses = server.addresses();
+    let health = addresses.status.map(|address| format!("health http://{address}/health "));
     println!(
-        "vivarium is ready: flight {} provisioning {} after {:.2} s",
+        "vivarium is ready: flight {} provisioning {} {}after {:.2} s",
         addresses.flight,
         addresses.provisioning,
+        health.unwrap_or_default(),
         began.elapsed().as_secs_f64()
     );
     let (shutdown, on_shutdown) = tokio::sync::oneshot::channel::<()>();

@@ -6,7 +6,7 @@
 //! stops the reader, and the reader stops the client. A client that goes away ends all of them: its
 //! running call is interrupted and its sandbox given back.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -30,6 +30,7 @@ use super::stream::{self, TableForm};
 use super::wide;
 use crate::config::Config;
 use crate::functions::{CallRefused, Functions, SandboxError, Session, SessionError, Version};
+use crate::metrics::{self, ExchangeMeter, Metrics};
 use crate::sql_types::Dialect;
 use crate::status::{Failure, status};
 
@@ -109,6 +110,26 @@ pub(super) enum ExchangeError {
     Lost,
 }
 
+impl ExchangeError {
+    fn count(&self, meter: &ExchangeMeter) {
+        let (error_type, limit) = match self {
+            Self::Sandbox(SandboxError::Call(error)) => (metrics::error_type(error), metrics::limit(error)),
+            Self::Sandbox(SandboxError::Fork(_)) => ("NoSandbox", Some("host_memory_bytes")),
+            Self::Session(SessionError::Admission(_)) => {
+                meter.rejected();
+                ("ConcurrencyLimitExceeded", Some("concurrent_exchanges"))
+            }
+            Self::Session(SessionError::Image(_)) => ("ImageFailed", None),
+            Self::Request(_) | Self::Input(_) | Self::Aggregate(_) => ("InvalidInput", None),
+            Self::Idle { .. } => ("Idle", Some("idle_timeout_s")),
+            Self::Gone | Self::Client(_) => ("Cancelled", None),
+            Self::Cut => ("Shutdown", None),
+            Self::Refused(_) | Self::Session(_) | Self::Encode(_) | Self::Lost => ("Internal", None),
+        };
+        meter.failed(error_type, limit);
+    }
+}
+
 impl Failure for ExchangeError {
     fn code(&self) -> Code {
         match self {
@@ -130,6 +151,7 @@ impl Failure for ExchangeError {
 /// Serves an exchange until it ends or the client goes away.
 pub(super) async fn serve(
     functions: Arc<Functions>,
+    metrics: Arc<Metrics>,
     settings: ExchangeSettings,
     caller: Caller,
     messages: Streaming<FlightData>,
@@ -143,13 +165,17 @@ pub(super) async fn serve(
     );
     async {
         let mut cut = settings.cut.clone();
-        let exchange = Exchange { functions, settings, caller, results: results.clone() };
+        let meter = OnceLock::new();
+        let exchange = Exchange { functions, metrics, settings, caller, results: results.clone() };
         let outcome = tokio::select! {
-            outcome = exchange.run(messages) => outcome,
+            outcome = exchange.run(messages, &meter) => outcome,
             () = results.closed() => Err(ExchangeError::Gone),
             Ok(_) = cut.wait_for(|cut| *cut) => Err(ExchangeError::Cut),
         };
         if let Err(error) = outcome {
+            if let Some(meter) = meter.get() {
+                error.count(meter);
+            }
             tracing::info!(code = ?error.code(), error = error.to_string(), "exchange failed");
             // Fails when the client is gone, and then nobody is left to tell.
             let _ = results.send(Err(status(&error))).await;
@@ -159,15 +185,19 @@ pub(super) async fn serve(
     .await;
 }
 
+/// An exchange's counters, from the moment on in which its function is known.
+type Metered = OnceLock<Arc<ExchangeMeter>>;
+
 struct Exchange {
     functions: Arc<Functions>,
+    metrics: Arc<Metrics>,
     settings: ExchangeSettings,
     caller: Caller,
     results: Results,
 }
 
 impl Exchange {
-    async fn run(self, mut messages: Streaming<FlightData>) -> Result<(), ExchangeError> {
+    async fn run(self, mut messages: Streaming<FlightData>, metered: &Metered) -> Result<(), ExchangeError> {
         let (token, tenant) = (self.caller.token.as_deref(), self.caller.tenant.as_deref());
         if self.functions.public().next().is_none() {
             // Whoever has no token gets no further than this.
@@ -178,6 +208,7 @@ impl Exchange {
         let mut first = first.ok_or(RequestError::NoDescriptor)?;
         let target = request::target(first.flight_descriptor.take(), &self.caller)?;
         let version = self.functions.resolve(token, tenant, &target.function)?;
+        let meter = metered.get_or_init(|| self.metrics.exchange(version.name()).into());
         let phase = target.phase(&version)?;
 
         // Both tasks are aborted when this future ends or is dropped.
@@ -201,10 +232,14 @@ impl Exchange {
             session.keep_logs();
         }
         let outcome = match (&version.spec().kind, aggregation) {
-            (_, Some(aggregation)) => self.aggregate(&mut session, aggregation, &mut inputs, &answers).await,
-            (FunctionKind::Table, _) => self.table(&version, &mut session, &mut inputs, &answers).await,
-            (FunctionKind::Map, _) => self.map(&mut session, inputs, &answers).await,
-            _ => self.scalar(&mut session, &mut inputs, &answers).await,
+            (_, Some(aggregation)) => {
+                self.aggregate(&mut session, aggregation, &mut inputs, &answers, meter).await
+            }
+            (FunctionKind::Table, _) => {
+                self.table(&version, &mut session, &mut inputs, &answers, meter).await
+            }
+            (FunctionKind::Map, _) => self.map(&mut session, inputs, &answers, meter).await,
+            _ => self.scalar(&mut session, &mut inputs, &answers, meter).await,
         };
         if outcome.is_err() && self.caller.logs {
             self.last_logs(&mut session, &answers).await;
@@ -236,8 +271,9 @@ impl Exchange {
         session: &mut Session,
         inputs: &mut Inputs,
         answers: &Answers,
+        meter: &Arc<ExchangeMeter>,
     ) -> Result<(), ExchangeError> {
-        while let Some(batch) = self.batch(inputs).await? {
+        while let Some(batch) = self.batch(inputs, meter).await? {
             let answer = session.run(move |sandbox| {
                 let column = sandbox.invoke(&batch)?;
                 let report = Report::default().usage(sandbox.usage()).logs(sandbox.take_logs());
@@ -255,6 +291,7 @@ impl Exchange {
         session: &mut Session,
         inputs: &mut Inputs,
         answers: &Answers,
+        meter: &Arc<ExchangeMeter>,
     ) -> Result<(), ExchangeError> {
         let foreign = matches!(version.dialect, Dialect::DatabendUdf | Dialect::ArrowUdf);
         let form = match version.dialect {
@@ -262,7 +299,7 @@ impl Exchange {
             _ => TableForm::RowAndValue,
         };
         let mut number = 0;
-        while let Some(batch) = self.batch(inputs).await? {
+        while let Some(batch) = self.batch(inputs, meter).await? {
             let sender = answers.clone();
             let report = session.run(move |sandbox| {
                 stream::expand(sandbox, &batch, number, form, &sender)?;
@@ -286,10 +323,16 @@ impl Exchange {
         session: &mut Session,
         inputs: Inputs,
         answers: &Answers,
+        meter: &Arc<ExchangeMeter>,
     ) -> Result<(), ExchangeError> {
         let (sender, network, idle) = (answers.clone(), Handle::current(), self.settings.idle);
+        let (metrics, meter) = (Arc::clone(&self.metrics), Arc::clone(meter));
+        let count = move |rows| {
+            meter.batch(rows);
+            metrics.stats().batch();
+        };
         let report = session.run(move |sandbox| {
-            stream::map(sandbox, inputs, &sender, &network, idle)?;
+            stream::map(sandbox, inputs, &sender, &network, idle, &count)?;
             let report = Report::default().usage(sandbox.usage()).logs(sandbox.take_logs());
             Ok::<_, ExchangeError>(report)
         });
@@ -315,8 +358,9 @@ impl Exchange {
         mut aggregation: Aggregation,
         inputs: &mut Inputs,
         answers: &Answers,
+        meter: &Arc<ExchangeMeter>,
     ) -> Result<(), ExchangeError> {
-        while let Some(batch) = self.batch(inputs).await? {
+        while let Some(batch) = self.batch(inputs, meter).await? {
             let fold = session.run(move |sandbox| {
                 let folded = aggregation.fold(sandbox, &batch);
                 (aggregation, folded)
@@ -351,14 +395,26 @@ impl Exchange {
     }
 
     /// The next batch, until the stream has ended.
-    async fn batch(&self, inputs: &mut Inputs) -> Result<Option<RecordBatch>, ExchangeError> {
+    async fn batch(
+        &self,
+        inputs: &mut Inputs,
+        meter: &ExchangeMeter,
+    ) -> Result<Option<RecordBatch>, ExchangeError> {
         loop {
             match self.input(inputs).await? {
-                Input::Batch(batch) => return Ok(Some(batch)),
+                Input::Batch(batch) => {
+                    self.count(meter, &batch);
+                    return Ok(Some(batch));
+                }
                 Input::End => return Ok(None),
                 Input::Schema(_) => {}
             }
         }
+    }
+
+    fn count(&self, meter: &ExchangeMeter, batch: &RecordBatch) {
+        meter.batch(batch.num_rows());
+        self.metrics.stats().batch();
     }
 
     fn idle(&self) -> ExchangeError {

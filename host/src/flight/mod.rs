@@ -61,6 +61,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::config::{Config, HeaderConfig};
 use crate::functions::Functions;
+use crate::metrics::Metrics;
 use crate::sql_types::Dialect;
 use crate::status::status;
 
@@ -77,6 +78,7 @@ const ARROW_UDF_PROTOCOL: u8 = 2;
 #[derive(Debug)]
 pub struct Flight {
     functions: Arc<Functions>,
+    metrics: Arc<Metrics>,
     headers: HeaderConfig,
     settings: ExchangeSettings,
 }
@@ -86,11 +88,12 @@ impl Flight {
     /// becomes true end with an error that says so.
     pub fn service(
         functions: Arc<Functions>,
+        metrics: Arc<Metrics>,
         config: &Config,
         cut: watch::Receiver<bool>,
     ) -> FlightServiceServer<Flight> {
         let settings = ExchangeSettings::new(config, cut);
-        let flight = Flight { functions, headers: config.headers.clone(), settings };
+        let flight = Flight { functions, metrics, headers: config.headers.clone(), settings };
         FlightServiceServer::new(flight)
             .max_decoding_message_size(config.server.max_message_bytes)
             .max_encoding_message_size(usize::MAX)
@@ -119,6 +122,7 @@ impl FlightService for Flight {
         let (sender, receiver) = mpsc::channel(self.settings.output_queue);
         tokio::spawn(exchange::serve(
             Arc::clone(&self.functions),
+            Arc::clone(&self.metrics),
             self.settings.clone(),
             caller,
             request.into_inner(),

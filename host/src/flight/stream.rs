@@ -67,9 +67,10 @@ pub(super) fn map(
     answers: &Answers,
     network: &Handle,
     idle: Duration,
+    count: &(dyn Fn(usize) + Sync),
 ) -> Result<(), ExchangeError> {
     let place = sandbox.place();
-    let mut source = Source { inputs, place: place.clone(), network, idle, ended: false };
+    let mut source = Source { inputs, place: place.clone(), network, idle, count, ended: false };
     let mut wanted = true;
     let outcome = sandbox.call(|instance| {
         instance.map(&mut || source.next().map_err(InputFailure::new), &mut |rows| {
@@ -97,6 +98,8 @@ struct Source<'a> {
     place: Place,
     network: &'a Handle,
     idle: Duration,
+    /// Told the rows of each batch.
+    count: &'a (dyn Fn(usize) + Sync),
     ended: bool,
 }
 
@@ -116,7 +119,10 @@ impl Source<'_> {
                 }
             };
             match input.ok_or(ExchangeError::Gone)?? {
-                Input::Batch(batch) => return Ok(Some(batch)),
+                Input::Batch(batch) => {
+                    (self.count)(batch.num_rows());
+                    return Ok(Some(batch));
+                }
                 Input::End => self.ended = true,
                 Input::Schema(_) => {}
             }

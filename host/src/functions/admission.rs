@@ -140,6 +140,13 @@ impl Admission {
         }
     }
 
+    /// Exchanges that wait for a place.
+    pub(super) fn waiting(&self) -> usize {
+        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = tenants.values().filter_map(Weak::upgrade);
+        places.map(|places| places.waiting.load(Ordering::Relaxed)).sum()
+    }
+
     fn try_enter(&self, of_tenant: &Arc<TenantPlaces>, demand: &Demand, units: u32) -> Option<Permit> {
         let function = match &demand.function {
             Some(function) => Some(Arc::clone(&function.places).try_acquire_owned().ok()?),
@@ -195,9 +202,15 @@ mod tests {
     #[tokio::test]
     async fn a_tenant_with_all_its_places_does_not_keep_others_out() {
         let admission = admission(3, 2, 10, 0);
-        let _held = (admission.enter("a", &demand(1)).await.unwrap(), admission.enter("a", &demand(1)).await.unwrap());
+        let _held = (
+            admission.enter("a", &demand(1)).await.unwrap(),
+            admission.enter("a", &demand(1)).await.unwrap(),
+        );
         let refused = admission.enter("a", &demand(1)).await.unwrap_err();
-        assert_eq!(refused, AdmissionError::NoPlace { waited_s: 0, limit: 3, limit_of_tenant: 2, limit_of_function: None });
+        assert_eq!(
+            refused,
+            AdmissionError::NoPlace { waited_s: 0, limit: 3, limit_of_tenant: 2, limit_of_function: None }
+        );
         assert!(admission.enter("b", &demand(1)).await.is_ok());
     }
 
@@ -217,7 +230,10 @@ mod tests {
     async fn the_waiting_room_is_bounded() {
         let admission = admission(1, 1, 0, 60);
         let _held = admission.enter("a", &demand(1)).await.unwrap();
-        assert_eq!(admission.enter("b", &demand(1)).await.unwrap_err(), AdmissionError::TooManyWaiting { limit: 0 });
+        assert_eq!(
+            admission.enter("b", &demand(1)).await.unwrap_err(),
+            AdmissionError::TooManyWaiting { limit: 0 }
+        );
     }
 
     #[tokio::test]

@@ -146,6 +146,12 @@ pub enum CallRefused {
         /// The function that was named.
         function: String,
     },
+    /// The function's worker is suspended.
+    #[error("worker {worker} is suspended; resume it to call its function")]
+    Suspended {
+        /// The worker.
+        worker: String,
+    },
     /// The version that the token permits is gone.
     #[error("the version of function {function} that the token permits is gone; provision it again")]
     Retired {
@@ -182,9 +188,7 @@ pub enum PrepareError {
         at: usize,
     },
     /// The environment of an older version is gone: it is never written to disk.
-    #[error(
-        "the environment of this function has changed since it was provisioned; provision it again"
-    )]
+    #[error("the environment of this function has changed since it was provisioned; provision it again")]
     EnvironmentChanged,
 }
 

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use vivarium_runtime::{BuildError, BuildLimits, CallError, Engine, Image};
+use vivarium_runtime::{BuildError, BuildLimits, CallError, Engine, EngineUsage, Image};
 
 use super::error::{ImageError, PrepareError, StartError};
 use super::materials::{Materials, Preparer};
 use super::registry::Version;
 use super::store::{Store, StoredImage};
 use crate::config::Config;
+use crate::metrics::{ImageOutcome, Metrics};
 use crate::packages::Fault;
 use crate::workers::{WorkerError, WorkerPool};
 
@@ -63,6 +64,7 @@ struct Shared {
     /// The versions whose images may be in memory.
     resident: Mutex<Vec<Weak<Version>>>,
     max_resident: usize,
+    metrics: Arc<Metrics>,
 }
 
 impl Images {
@@ -71,6 +73,7 @@ impl Images {
         engine: Engine,
         preparer: Arc<Preparer>,
         store: Arc<Store>,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
         let builders = WorkerPool::start("build", config.build_pool()).map_err(StartError::Thread)?;
         let shared = Arc::new(Shared {
@@ -80,6 +83,7 @@ impl Images {
             store,
             resident: Mutex::default(),
             max_resident: config.server.max_resident_images.get(),
+            metrics,
         });
         Ok(Self { builders, shared })
     }
@@ -115,6 +119,21 @@ impl Images {
         let claim = Claim(Arc::clone(version));
         let shared = Arc::clone(&self.shared);
         self.builders.submit(&version.id.tenant, move || shared.bring(claim, before))
+    }
+
+    /// Images in memory.
+    pub(super) fn resident(&self) -> usize {
+        self.shared.resident.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Images that wait for a builder, and that are being built.
+    pub(super) fn jobs(&self) -> (u64, u64) {
+        self.builders.jobs()
+    }
+
+    /// What is alive in the engine.
+    pub(super) fn engine_usage(&self) -> EngineUsage {
+        self.shared.engine.usage()
     }
 
     /// Counts an image that came with its version among those in memory.
@@ -160,12 +179,18 @@ impl Images {
 impl Shared {
     fn bring(&self, claim: Claim, before: ImageState) {
         let version = Arc::clone(&claim.0);
+        let began = Instant::now();
         let brought = match before {
             ImageState::Ready(ready) => self.refresh(&version, ready),
-            _ => self.load(&version).map_or_else(|| self.build(&version), Ok),
+            _ => match self.load(&version) {
+                Some(ready) => Ok((ready, ImageOutcome::Loaded)),
+                None => self.build(&version).map(|ready| (ready, ImageOutcome::Built)),
+            },
         };
+        let outcome = brought.as_ref().map_or(ImageOutcome::Failed, |(_, outcome)| *outcome);
+        self.metrics.image(outcome, began.elapsed());
         match brought {
-            Ok(ready) => {
+            Ok((ready, _)) => {
                 claim.settle(ImageState::Ready(ready));
                 self.make_room(&version);
             }
@@ -183,9 +208,9 @@ impl Shared {
     }
 
     /// The same image while the imported files are the same, else a new one.
-    fn refresh(&self, version: &Version, ready: Ready) -> Result<Ready, PrepareError> {
+    fn refresh(&self, version: &Version, ready: Ready) -> Result<(Ready, ImageOutcome), PrepareError> {
         if self.preparer.is_current(&version.id.tenant, &version.imports(), &ready.materials)? {
-            return Ok(ready);
+            return Ok((ready, ImageOutcome::Loaded));
         }
         tracing::info!(
             tenant = version.id.tenant,
@@ -193,7 +218,7 @@ impl Shared {
             version = %version.id.short(),
             "imported files have changed"
         );
-        self.build(version)
+        Ok((self.build(version)?, ImageOutcome::Built))
     }
 
     /// The image from disk, if it is there and still fits this engine. Images of public functions

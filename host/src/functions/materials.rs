@@ -87,13 +87,14 @@ impl Preparer {
         let numpy = |code: &str| Interpreter::for_code(code) == Interpreter::NumPy;
         let wants_numpy = numpy(source)
             || collected.as_ref().is_some_and(|packages| packages.interpreter == Interpreter::NumPy)
-            || imported.iter().any(|file| {
-                file.name.ends_with(".py") && numpy(&String::from_utf8_lossy(&file.content))
-            });
+            || imported
+                .iter()
+                .any(|file| file.name.ends_with(".py") && numpy(&String::from_utf8_lossy(&file.content)));
         let interpreter = if wants_numpy { Interpreter::NumPy } else { Interpreter::Plain };
         let GuestImports { files, search_path, x_options } = imports::guest_files(&imported);
         let file = |(path, content)| GuestFile { path, content };
-        let mut files = FunctionFiles { files: files.into_iter().map(file).collect(), search_path, x_options };
+        let mut files =
+            FunctionFiles { files: files.into_iter().map(file).collect(), search_path, x_options };
         let mut resolved = Vec::new();
         if let Some(collected) = collected {
             files.search_path.push(PACKAGES.to_owned());

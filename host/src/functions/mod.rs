@@ -45,6 +45,7 @@ use self::store::Store;
 use crate::config::{Classes, Config};
 use crate::environment::{Environment, Environments};
 use crate::imports::Imports;
+use crate::metrics::{Levels, Metrics};
 use crate::packages::{self, Packages};
 use crate::sql_types::Dialect;
 use crate::token::{Grant, MAX_FUNCTION_BYTES, MAX_TENANT_BYTES, TokenError, Tokens};
@@ -68,6 +69,7 @@ pub struct Functions {
     code_bytes: u64,
     image_wait: Duration,
     token_header: String,
+    metrics: Arc<Metrics>,
 }
 
 /// What provisioning returns.
@@ -83,11 +85,16 @@ pub struct Provisioned {
 
 impl Functions {
     /// Opens the state directory, reads all functions and keys, and starts the threads that build
-    /// images. `engine` builds and loads images, `workers` run batches.
+    /// images. `engine` builds and loads images, `workers` run batches, `metrics` count both.
     ///
     /// # Errors
     /// [`StartError`]: a directory or key file cannot be used, or a thread cannot be started.
-    pub fn start(config: &Config, engine: Engine, workers: Arc<WorkerPool>) -> Result<Self, StartError> {
+    pub fn start(
+        config: &Config,
+        engine: Engine,
+        workers: Arc<WorkerPool>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartError> {
         let store = Arc::new(Store::open(&config.server.state_dir)?);
         let (signing, older) = keys::read_or_create(&config.key_file())?;
         let lifetime = Duration::from_secs(config.tokens.lifetime_s);
@@ -113,7 +120,7 @@ impl Functions {
             tokens: Tokens::new(&signing, &older, &config.tokens.audience, lifetime),
             registry,
             public: BTreeMap::new(),
-            images: Images::start(config, engine, preparer, Arc::clone(&store))?,
+            images: Images::start(config, engine, preparer, Arc::clone(&store), Arc::clone(&metrics))?,
             store,
             environments,
             environment_key,
@@ -125,6 +132,7 @@ impl Functions {
             code_bytes: config.build_limits.code_bytes,
             image_wait: Duration::from_secs(config.server.image_wait_s),
             token_header: config.headers.token.clone(),
+            metrics,
         })
     }
 
@@ -177,8 +185,7 @@ impl Functions {
     ) -> Result<Provisioned, ProvisionError> {
         check_name("tenant", tenant, MAX_TENANT_BYTES)?;
         check_name("function", &definition.spec.name, MAX_FUNCTION_BYTES)?;
-        let environment =
-            environment_of(&self.environments, &self.environment_key, tenant, &definition);
+        let environment = environment_of(&self.environments, &self.environment_key, tenant, &definition);
         let variables: usize = environment.0.iter().map(|(name, value)| name.len() + value.len()).sum();
         let requested = (definition.spec.code.len() + variables) as u64;
         if requested > self.code_bytes {
@@ -191,7 +198,7 @@ impl Functions {
         let now = SystemTime::now();
         let added = self.registry.add(tenant, definition, environment, now)?;
         if let Some(retired) = added.retired {
-            self.forget(&retired).await;
+            self.forget(&retired, "retired to make room for another version").await;
         }
         let version = added.version;
         if added.is_new {
@@ -266,8 +273,37 @@ impl Functions {
             limits,
             self.capabilities.clone(),
             Arc::clone(&self.workers),
+            Arc::clone(&self.metrics),
             permit,
         ))
+    }
+
+    /// Refuses calls of a tenant's functions that the operator's environments know as `name`, or serves
+    /// them again. Exchanges that run go on.
+    pub fn suspend(&self, tenant: &str, name: &str, suspended: bool) {
+        self.registry.suspend(tenant, name, suspended);
+    }
+
+    /// Forgets all versions of a tenant's functions that the operator's environments know as `name`: their
+    /// tokens lead nowhere from now on. Exchanges that run go on.
+    pub async fn retire(&self, tenant: &str, name: &str) {
+        for version in self.registry.take(tenant, name) {
+            self.forget(&version, "retired").await;
+        }
+    }
+
+    /// What there is now.
+    pub fn levels(&self) -> Levels {
+        let usage = self.images.engine_usage();
+        Levels {
+            sandboxes: usage.instances as u64,
+            reserved_memory_bytes: usage.admitted_memory_bytes,
+            images: self.images.resident() as u64,
+            functions: (self.registry.len() + self.public.len()) as u64,
+            worker_jobs: self.workers.jobs(),
+            build_jobs: self.images.jobs(),
+            exchanges_waiting: self.admission.waiting() as u64,
+        }
     }
 
     /// Waits for the version's image.
@@ -280,16 +316,15 @@ impl Functions {
 
     async fn keep(&self, version: &Arc<Version>) -> Result<(), StoreError> {
         let (store, version) = (Arc::clone(&self.store), Arc::clone(version));
-        spawn_io(move || store.put_function(&version.id, &version.definition, version.environment_mark))
-            .await
+        spawn_io(move || store.put_function(&version.id, &version.definition, version.environment_mark)).await
     }
 
-    async fn forget(&self, version: &Arc<Version>) {
+    async fn forget(&self, version: &Arc<Version>, why: &str) {
         tracing::info!(
             tenant = version.id.tenant,
             function = version.name(),
             version = %version.id.short(),
-            "retired to make room for another version"
+            "{why}"
         );
         let (store, id) = (Arc::clone(&self.store), version.id.clone());
         if let Err(error) = spawn_io(move || store.remove(&id)).await {

@@ -1,6 +1,6 @@
 //! Which versions of which functions exist, in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -198,6 +198,8 @@ type Tenants = HashMap<String, HashMap<VersionPrefix, Arc<Version>>>;
 pub(super) struct Registry {
     quota: Quota,
     tenants: Mutex<Tenants>,
+    /// Whose functions are refused: tenant and the name that environments know them by.
+    suspended: Mutex<HashSet<(String, String)>>,
 }
 
 impl Registry {
@@ -216,7 +218,7 @@ impl Registry {
             let versions = tenants.entry(version.id.tenant.clone()).or_default();
             versions.insert(version.id.prefix(), Arc::new(version));
         }
-        Self { quota, tenants: Mutex::new(tenants) }
+        Self { quota, tenants: Mutex::new(tenants), suspended: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tenants> {
@@ -272,6 +274,43 @@ impl Registry {
         versions.remove(&oldest)
     }
 
+    /// Refuses functions, or serves them again.
+    pub(super) fn suspend(&self, tenant: &str, name: &str, suspended: bool) {
+        let mut all = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (tenant.to_owned(), name.to_owned());
+        if suspended {
+            all.insert(key)
+        } else {
+            all.remove(&key)
+        };
+    }
+
+    fn check_suspended(&self, version: &Version) -> Result<(), CallRefused> {
+        let all = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = &version.definition.environment_name;
+        if !all.is_empty() && all.contains(&(version.id.tenant.clone(), name.clone())) {
+            return Err(CallRefused::Suspended { worker: name.clone() });
+        }
+        Ok(())
+    }
+
+    /// Takes all versions out that environments know as `name`.
+    pub(super) fn take(&self, tenant: &str, name: &str) -> Vec<Arc<Version>> {
+        let mut tenants = self.lock();
+        let Some(versions) = tenants.get_mut(tenant) else { return Vec::new() };
+        let is_named = |version: &Arc<Version>| version.definition.environment_name == name;
+        let taken = versions.extract_if(|_, version| is_named(version)).map(|(_, version)| version).collect();
+        if versions.is_empty() {
+            tenants.remove(tenant);
+        }
+        taken
+    }
+
+    /// Number of versions.
+    pub(super) fn len(&self) -> usize {
+        self.lock().values().map(HashMap::len).sum()
+    }
+
     /// Takes a version out.
     pub(super) fn remove(&self, id: &VersionId) {
         let mut tenants = self.lock();
@@ -290,6 +329,7 @@ impl Registry {
             .get(&grant.tenant)
             .and_then(|versions| versions.get(&grant.version))
             .ok_or_else(|| CallRefused::Retired { function: grant.function.clone() })?;
+        self.check_suspended(version)?;
         version.last_used.store(unix_seconds(now), Ordering::Relaxed);
         Ok(Arc::clone(version))
     }

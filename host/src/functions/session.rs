@@ -10,6 +10,7 @@ use vivarium_runtime::{CallError, Canceller, Capabilities, Image, Instance, Limi
 use super::admission::Permit;
 use super::error::{SandboxError, SessionError};
 use super::registry::Version;
+use crate::metrics::Metrics;
 use crate::workers::{Place, WorkerError, WorkerPool};
 
 /// A session. Its work runs on the workers, one piece after the other. Dropping it, at any time,
@@ -37,6 +38,7 @@ pub struct Sandbox {
     /// What the guest wrote since the caller asked last, if the caller asks.
     logs: Option<Logs>,
     place: Place,
+    metrics: Arc<Metrics>,
     /// Given back after the instance.
     _permit: Permit,
 }
@@ -58,6 +60,7 @@ impl Session {
         limits: Limits,
         capabilities: Capabilities,
         workers: Arc<WorkerPool>,
+        metrics: Arc<Metrics>,
         permit: Permit,
     ) -> Self {
         let cancelled = Cancelled::default();
@@ -71,6 +74,7 @@ impl Session {
             cancelled: cancelled.clone(),
             logs: None,
             place: workers.place(&version.id.tenant),
+            metrics,
             _permit: permit,
         };
         Self { version, workers, sandbox: Some(Box::new(sandbox)), cancelled }
@@ -194,6 +198,9 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         let usage = self.usage();
+        if self.instance.is_some() {
+            self.metrics.sandbox_ended(&self.version.id.tenant, usage);
+        }
         tracing::info!(
             tenant = self.version.id.tenant,
             function = self.version.name(),

@@ -9,14 +9,14 @@
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use super::definition::{Definition, EnvironmentMark};
 use super::error::StoreError;
 use super::materials::Materials;
 use super::registry::VersionId;
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 const FUNCTIONS: &str = "functions";
 const IMAGES: &str = "images";

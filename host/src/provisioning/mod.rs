@@ -1,123 +1,67 @@
-//! Databend's provisioning protocol, RFC generation: `udfproto.UdfService/ApplyUdfResource`.
+//! Databend's provisioning protocol, in its three generations on one port.
+//!
+//! | generation | service | a function is defined by |
+//! |---|---|---|
+//! | the RFC of January 2026 | `udfproto.UdfService` | JSON |
+//! | 1.2.874 to 1.2.882 | `resourceproto.ResourceService` | the text of a shell script, which is [read](script) and never run |
+//! | 1.2.881 and later | `resourceproto.WorkerService` | the same, under the name of a [worker](workers) |
+//!
+//! All of them are adapters: they make a [`Definition`](crate::functions::Definition) and hand it to
+//! [`Functions`].
 
+mod desk;
+mod resource;
 pub mod script;
+mod signature;
 mod spec;
+mod udf;
 pub mod workers;
 
 use std::sync::Arc;
 
-use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Response, Status};
-use vivarium_proto::udfproto::udf_service_server::{UdfService, UdfServiceServer};
-use vivarium_proto::udfproto::{ApplyUdfResourceRequest, ApplyUdfResourceResponse, UdfImport};
+use tonic::service::Routes;
+use vivarium_proto::resourceproto::resource_service_server::ResourceServiceServer;
+use vivarium_proto::resourceproto::worker_service_server::WorkerServiceServer;
+use vivarium_proto::udfproto::udf_service_server::UdfServiceServer;
 
+pub use self::script::{Script, ScriptError};
+pub use self::signature::SignatureError;
 pub use self::spec::{SpecError, parse as parse_spec};
+pub use self::workers::Workers;
 
+use self::desk::Desk;
+use self::resource::{Resources, WorkersByName};
+use self::udf::Udfs;
 use crate::config::Config;
-use crate::functions::{Functions, ProvisionError};
-use crate::imports::Import;
-use crate::status::{Failure, status};
+use crate::functions::Functions;
+use crate::metrics::Metrics;
 
-/// The provisioning service over the functions of this server.
+/// The provisioning services over the functions of this server.
 #[derive(Debug)]
 pub struct Provisioning {
-    functions: Arc<Functions>,
-    endpoint: String,
-    token_header: String,
-    tenant_header: String,
-    default_tenant: Option<String>,
-    max_spec_bytes: usize,
-}
-
-/// Why a request was refused.
-#[derive(Debug, thiserror::Error)]
-enum ApplyError {
-    #[error(
-        "the request names no tenant: the header `{header}` is missing, and this server has no default tenant"
-    )]
-    NoTenant { header: String },
-    #[error("the header `{header}` is not text")]
-    TenantNotText { header: String },
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    #[error(transparent)]
-    Provision(#[from] ProvisionError),
-}
-
-impl Failure for ApplyError {
-    fn code(&self) -> Code {
-        match self {
-            Self::NoTenant { .. } | Self::TenantNotText { .. } => Code::InvalidArgument,
-            Self::Spec(error) => error.code(),
-            Self::Provision(error) => error.code(),
-        }
-    }
+    desk: Arc<Desk>,
+    max_message_bytes: usize,
 }
 
 impl Provisioning {
-    /// The gRPC service. `endpoint` is the URL of the Flight service that engines are sent to.
-    pub fn service(
+    /// Services that send engines to the Flight service at the URL `endpoint`.
+    pub fn new(
         functions: Arc<Functions>,
+        workers: Arc<Workers>,
+        metrics: Arc<Metrics>,
         config: &Config,
         endpoint: String,
-    ) -> UdfServiceServer<Provisioning> {
-        let code_bytes = usize::try_from(config.build_limits.code_bytes).unwrap_or(usize::MAX);
-        let provisioning = Provisioning {
-            functions,
-            endpoint,
-            token_header: config.headers.token.clone(),
-            tenant_header: config.headers.tenant.clone(),
-            default_tenant: config.tenants.default_tenant.clone(),
-            // JSON escapes may double the code, and the signature needs some room.
-            max_spec_bytes: code_bytes.saturating_mul(2).saturating_add(1 << 20),
-        };
-        UdfServiceServer::new(provisioning).max_decoding_message_size(config.server.max_message_bytes)
+    ) -> Self {
+        let desk = Arc::new(Desk::new(functions, workers, metrics, config, endpoint));
+        Self { desk, max_message_bytes: config.server.max_message_bytes }
     }
 
-    fn tenant<'a>(&'a self, metadata: &'a MetadataMap) -> Result<&'a str, ApplyError> {
-        match metadata.get(&self.tenant_header) {
-            Some(value) => {
-                value.to_str().map_err(|_| ApplyError::TenantNotText { header: self.tenant_header.clone() })
-            }
-            None => self
-                .default_tenant
-                .as_deref()
-                .ok_or_else(|| ApplyError::NoTenant { header: self.tenant_header.clone() }),
-        }
-    }
-
-    async fn apply(
-        &self,
-        request: Request<ApplyUdfResourceRequest>,
-    ) -> Result<ApplyUdfResourceResponse, ApplyError> {
-        let tenant = self.tenant(request.metadata())?.to_owned();
-        let request = request.into_inner();
-        let imports = request.imports.into_iter().map(import).collect();
-        let definition = spec::parse(&request.spec, imports, self.max_spec_bytes)?;
-        let provisioned = self.functions.provision(&tenant, definition).await?;
-        let headers = [(self.token_header.clone(), format!("Bearer {}", provisioned.token))];
-        Ok(ApplyUdfResourceResponse { endpoint: self.endpoint.clone(), headers: headers.into() })
-    }
-}
-
-/// An empty tag says nothing of the content.
-fn import(sent: UdfImport) -> Import {
-    let UdfImport { location, url, tag } = sent;
-    Import { location, url, tag: Some(tag).filter(|tag| !tag.is_empty()), headers: Default::default() }
-}
-
-#[tonic::async_trait]
-impl UdfService for Provisioning {
-    async fn apply_udf_resource(
-        &self,
-        request: Request<ApplyUdfResourceRequest>,
-    ) -> Result<Response<ApplyUdfResourceResponse>, Status> {
-        match self.apply(request).await {
-            Ok(response) => Ok(Response::new(response)),
-            Err(error) => {
-                tracing::info!(code = ?error.code(), error = error.to_string(), "provisioning refused");
-                Err(status(&error))
-            }
-        }
+    /// Adds the services of all generations.
+    pub fn add_to(&self, routes: Routes) -> Routes {
+        let (limit, desk) = (self.max_message_bytes, || Arc::clone(&self.desk));
+        let workers = WorkerServiceServer::new(WorkersByName(desk())).max_decoding_message_size(limit);
+        let resources = ResourceServiceServer::new(Resources(desk())).max_decoding_message_size(limit);
+        let udfs = UdfServiceServer::new(Udfs(desk())).max_decoding_message_size(limit);
+        routes.add_service(workers).add_service(resources).add_service(udfs)
     }
 }

@@ -3,11 +3,10 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tonic::Code;
-use vivarium_runtime::{FunctionSpec, NullHandling};
 
+use super::signature::{self, SignatureError};
 use crate::functions::Definition;
 use crate::imports::Import;
-use crate::sql_types::{self, Dialect, SqlTypeError};
 use crate::status::Failure;
 
 /// The only version of the format there is.
@@ -15,12 +14,6 @@ const VERSION: u64 = 1;
 
 /// Python that runs in the sandbox.
 const PYTHON: (u32, u32) = (3, 13);
-
-/// Most parameters of a function.
-const MAX_PARAMETERS: usize = 1024;
-
-/// Longest handler, in bytes.
-const MAX_HANDLER_BYTES: usize = 256;
 
 /// Why a definition was refused.
 #[derive(Debug, thiserror::Error)]
@@ -51,14 +44,9 @@ pub enum SpecError {
         /// What is wrong with its value.
         problem: String,
     },
-    /// A type cannot be read.
-    #[error("`{key}` in the spec: {source}")]
-    Type {
-        /// The key; parameters with their position.
-        key: String,
-        /// Why.
-        source: SqlTypeError,
-    },
+    /// Handler or types cannot be used.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     /// The spec names other files than those that came with it.
     #[error("`imports` in the spec has {named} entries, {sent} came with the request")]
     Imports {
@@ -105,9 +93,8 @@ impl Members {
 
 /// Reads a definition. `files` are the files that came with it, in the order of its `imports`.
 ///
-/// The definition has no name of its own: the function is called by its handler, which may be
-/// dotted, and several definitions with the same handler are told apart by their tokens. Parameters
-/// are named `arg1`, `arg2` and so on, the result `result`. `runtime_version` is the Python version
+/// The definition has no name of its own: the function is called by its handler, and several definitions
+/// with the same handler are told apart by their tokens. `runtime_version` is the Python version
 /// that the user asked for: any version of Python 3 up to the sandbox's is accepted, because code
 /// for an older Python 3 runs on a newer one, and a newer one is refused.
 ///
@@ -128,7 +115,6 @@ pub fn parse(text: &str, files: Vec<Import>, max_bytes: usize) -> Result<Definit
     expect("kind", "udf", &members.required::<String>("kind")?)?;
     expect("language", "python", &members.required::<String>("language")?)?;
     let handler: String = members.required("handler")?;
-    check_handler(&handler)?;
     let input_types: Vec<String> = members.required("input_types")?;
     let result_type: String = members.required("result_type")?;
     let code: String = members.required("code")?;
@@ -147,33 +133,7 @@ pub fn parse(text: &str, files: Vec<Import>, max_bytes: usize) -> Result<Definit
     if let Some(key) = members.0.keys().next() {
         return Err(SpecError::UnknownKey { key: excerpt(key) });
     }
-    if input_types.len() > MAX_PARAMETERS {
-        let count = input_types.len();
-        return Err(value("input_types", format!("has {count} types, {MAX_PARAMETERS} are allowed")));
-    }
-
-    let mut parameters = Vec::with_capacity(input_types.len());
-    for (index, text) in input_types.iter().enumerate() {
-        let field = sql_types::parse_field(&format!("arg{}", index + 1), text, Dialect::Databend)
-            .map_err(|source| SpecError::Type { key: format!("input_types[{index}]"), source })?;
-        parameters.push(field);
-    }
-    let result = sql_types::parse_field("result", &result_type, Dialect::Databend)
-        .map_err(|source| SpecError::Type { key: "result_type".to_owned(), source })?;
-    let spec = FunctionSpec {
-        name: handler.clone(),
-        handler,
-        filename: "udf.py".to_owned(),
-        code,
-        parameters,
-        result,
-        kind: Default::default(),
-        null_handling: NullHandling::CallOnNull,
-        on_error: Default::default(),
-        environment: Default::default(),
-        interpreter: Default::default(),
-        files_digest: None,
-    };
+    let spec = signature::function_spec(&handler, &input_types, &result_type, code)?;
     Ok(Definition { packages, imports: files, code_location, ..Definition::of(spec) })
 }
 
@@ -191,22 +151,6 @@ fn value(key: &'static str, problem: String) -> SpecError {
 /// The beginning of a text from outside, for an error.
 fn excerpt(text: &str) -> String {
     text.chars().take(60).collect()
-}
-
-fn check_handler(handler: &str) -> Result<(), SpecError> {
-    let is_name = |part: &str| {
-        let mut characters = part.chars();
-        characters.next().is_some_and(|first| first == '_' || first.is_alphabetic())
-            && characters.all(|other| other == '_' || other.is_alphanumeric())
-    };
-    if handler.len() > MAX_HANDLER_BYTES || !handler.split('.').all(is_name) {
-        let problem = format!(
-            "must be a name such as `gcd` or `Class.method`, at most {MAX_HANDLER_BYTES} bytes long; it is `{}`",
-            excerpt(handler)
-        );
-        return Err(value("handler", problem));
-    }
-    Ok(())
 }
 
 fn check_runtime_version(text: &str) -> Result<(), SpecError> {

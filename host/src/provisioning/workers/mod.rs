@@ -236,21 +236,25 @@ impl Workers {
         self.put(&guard, tenant, worker).await
     }
 
-    /// Changes a worker.
+    /// Changes a worker, and does what follows from it before anybody can change it again.
     pub(super) async fn alter(
         &self,
         tenant: &str,
         name: &str,
         change: Change,
+        then: impl FnOnce(&Worker) + Send,
     ) -> Result<Arc<Worker>, WorkerError> {
         let guard = self.writer.lock().await;
         let worker = self.known(tenant, name)?;
         let mut changed = self.changed(&worker, change)?;
-        if changed == *worker {
-            return Ok(worker);
-        }
-        changed.updated_at = Timestamp::now();
-        self.put(&guard, tenant, changed).await
+        let altered = if changed == *worker {
+            worker
+        } else {
+            changed.updated_at = Timestamp::now();
+            self.put(&guard, tenant, changed).await?
+        };
+        then(&altered);
+        Ok(altered)
     }
 
     /// Forgets a worker.
@@ -375,7 +379,7 @@ mod tests {
             suspended: Some(true),
             ..Change::default()
         };
-        let altered = workers.alter("t", "a", change).await.unwrap();
+        let altered = workers.alter("t", "a", change, |_| ()).await.unwrap();
         assert!(altered.updated_at >= altered.created_at);
         drop(workers);
 
@@ -425,7 +429,11 @@ mod tests {
                 Code::InvalidArgument,
                 "the option `suspended` is changed by suspending and resuming the worker",
             ),
-            (workers.alter("t", "c", Change::default()).await, Code::NotFound, "worker `c` does not exist"),
+            (
+                workers.alter("t", "c", Change::default(), |_| ()).await,
+                Code::NotFound,
+                "worker `c` does not exist",
+            ),
         ];
         for (result, code, text) in cases {
             let error = result.unwrap_err();
