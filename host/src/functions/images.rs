@@ -12,7 +12,7 @@ use super::registry::Version;
 use super::store::{Store, StoredImage};
 use crate::config::Config;
 use crate::metrics::{ImageOutcome, Metrics};
-use crate::packages::Fault;
+use crate::packages::{Fault, Packages};
 use crate::workers::{WorkerError, WorkerPool};
 
 /// Where a version's image is.
@@ -134,6 +134,11 @@ impl Images {
     /// What is alive in the engine.
     pub(super) fn engine_usage(&self) -> EngineUsage {
         self.shared.engine.usage()
+    }
+
+    /// Packages, as functions get them.
+    pub(super) fn packages(&self) -> &Packages {
+        self.shared.preparer.packages()
     }
 
     /// Counts an image that came with its version among those in memory.

@@ -9,7 +9,7 @@ use super::definition::Definition;
 use super::error::PrepareError;
 use crate::environment::Environment;
 use crate::imports::{self, GuestImports, Import, ImportedFile, Imports};
-use crate::packages::{self, Packages, ResolvedPackage};
+use crate::packages::{self, Collected, PackageError, Packages, ResolvedPackage};
 use crate::sql_types;
 
 /// Folder of the packages in the guest's file system.
@@ -60,6 +60,10 @@ impl Preparer {
         Self { packages, imports }
     }
 
+    pub(super) fn packages(&self) -> &Packages {
+        &self.packages
+    }
+
     /// Fetches, resolves and checks everything. Blocks, for as long as the network takes.
     pub(super) fn prepare(
         &self,
@@ -85,30 +89,22 @@ impl Preparer {
         };
 
         let numpy = |code: &str| Interpreter::for_code(code) == Interpreter::NumPy;
-        let wants_numpy = numpy(source)
-            || collected.as_ref().is_some_and(|packages| packages.interpreter == Interpreter::NumPy)
-            || imported
-                .iter()
-                .any(|file| file.name.ends_with(".py") && numpy(&String::from_utf8_lossy(&file.content)));
-        let interpreter = if wants_numpy { Interpreter::NumPy } else { Interpreter::Plain };
-        let GuestImports { files, search_path, x_options } = imports::guest_files(&imported);
-        let file = |(path, content)| GuestFile { path, content };
-        let mut files =
-            FunctionFiles { files: files.into_iter().map(file).collect(), search_path, x_options };
-        let mut resolved = Vec::new();
-        if let Some(collected) = collected {
-            files.search_path.push(PACKAGES.to_owned());
-            let below = |(path, content)| file((format!("{PACKAGES}/{path}"), content));
-            files.files.extend(collected.files.into_iter().map(below));
-            resolved = collected.packages;
-        }
-        let materials = Materials {
-            interpreter,
-            packages: resolved,
+        let numpy_in_imports = imported
+            .iter()
+            .any(|file| file.name.ends_with(".py") && numpy(&String::from_utf8_lossy(&file.content)));
+        let mut materials = Materials {
+            interpreter: if numpy_in_imports { Interpreter::NumPy } else { Interpreter::for_code(source) },
             imports: imported.iter().map(ImportedDigest::of).collect(),
-            files_digest: digest_of(&files),
-            code,
+            ..Materials::default()
         };
+        let GuestImports { files, search_path, x_options } = imports::guest_files(&imported);
+        let files = files.into_iter().map(|(path, content)| GuestFile { path, content }).collect();
+        let mut files = FunctionFiles { files, search_path, x_options };
+        if let Some(collected) = collected {
+            materials.add_packages(collected, &mut files);
+        }
+        materials.files_digest = digest_of(&files);
+        materials.code = code;
         let spec = materials.guest_spec(definition, environment);
         Ok(Prepared { spec, files, materials })
     }
@@ -132,6 +128,21 @@ impl Preparer {
 }
 
 impl Materials {
+    /// Adds packages to the files, behind what is there.
+    fn add_packages(&mut self, collected: Collected, files: &mut FunctionFiles) {
+        if collected.interpreter == Interpreter::NumPy {
+            self.interpreter = Interpreter::NumPy;
+        }
+        files.search_path.push(PACKAGES.to_owned());
+        files.files.extend(
+            collected
+                .files
+                .into_iter()
+                .map(|(path, content)| GuestFile { path: format!("{PACKAGES}/{path}"), content }),
+        );
+        self.packages = collected.packages;
+    }
+
     /// The definition as the sandbox gets it.
     pub(super) fn guest_spec(
         &self,
@@ -153,6 +164,23 @@ impl ImportedDigest {
     fn of(file: &ImportedFile) -> Self {
         Self { name: file.name.clone(), sha256: hex::encode(file.sha256) }
     }
+}
+
+/// What a file of Python brings along that comes from this machine, not from an engine: the packages of
+/// its inline metadata (PEP 723). Blocks, for as long as the network takes.
+///
+/// # Errors
+/// [`PackageError`].
+pub fn of_script(packages: &Packages, code: &str) -> Result<(Materials, FunctionFiles), PackageError> {
+    let requirements = packages::inline_metadata(code)?.dependencies;
+    let mut materials = Materials { interpreter: Interpreter::for_code(code), ..Materials::default() };
+    let mut files = FunctionFiles::default();
+    if !requirements.is_empty() {
+        let collected = packages.collect(&packages::parse_requirements(&requirements)?)?;
+        materials.add_packages(collected, &mut files);
+        materials.files_digest = digest_of(&files);
+    }
+    Ok((materials, files))
 }
 
 /// Adds what is not there yet, in front, as inline metadata of a script comes first.

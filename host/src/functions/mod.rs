@@ -32,7 +32,7 @@ pub use self::error::{
     AdmissionError, CallRefused, ImageError, PrepareError, ProvisionError, SandboxError, SessionError,
     StartError, StoreError,
 };
-pub use self::materials::{ImportedDigest, Materials};
+pub use self::materials::{ImportedDigest, Materials, of_script};
 pub use self::registry::{Version, VersionId};
 pub use self::session::{Cancelled, Sandbox, Session};
 
@@ -43,6 +43,7 @@ use self::materials::Preparer;
 use self::registry::{Quota, Registry};
 use self::store::Store;
 use crate::config::{Classes, Config};
+use crate::declared::Declared;
 use crate::environment::{Environment, Environments};
 use crate::imports::Imports;
 use crate::metrics::{Levels, Metrics};
@@ -138,10 +139,16 @@ impl Functions {
 
     /// Makes a function callable for anybody, without a token, under its own name. The image is that
     /// of [`sql_types::guest_spec`](crate::sql_types::guest_spec) of the definition.
-    pub fn publish(&mut self, spec: FunctionSpec, dialect: Dialect, image: Image) {
-        let version = Arc::new(Version::public(spec, dialect, image, Materials::default()));
+    pub fn publish(&mut self, function: Declared) {
+        let Declared { spec, dialect, image, materials } = function;
+        let version = Arc::new(Version::public(spec, dialect, image, materials));
         self.images.add(&version);
         self.public.insert(version.name().to_owned(), version);
+    }
+
+    /// Packages, as this server gives them to functions.
+    pub fn packages(&self) -> &Packages {
+        self.images.packages()
     }
 
     /// The functions that anybody may call, by name.
