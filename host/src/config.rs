@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vivarium_runtime::{BuildLimits, Limits, WORKER_STACK_BYTES};
 
+use crate::environment::EnvironmentConfig;
+use crate::imports::ImportsConfig;
 use crate::token::{MAX_FUNCTION_BYTES, MAX_TENANT_BYTES};
 use crate::workers::PoolSize;
 
@@ -27,6 +29,10 @@ pub struct Config {
     pub tenants: TenantConfig,
     /// Functions that anybody may call.
     pub functions: FunctionsConfig,
+    /// Files that come with functions' code.
+    pub imports: ImportsConfig,
+    /// Environment variables of functions.
+    pub environment: EnvironmentConfig,
     /// Limits of one exchange's sandbox.
     pub limits: Limits,
     /// Limits of importing a function's code, once for each version of a function.

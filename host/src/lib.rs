@@ -5,13 +5,16 @@
 //! sandbox runtime. Guest code runs on [`workers`] only. An adapter never touches WebAssembly, and
 //! the runtime never sees a token or a gRPC status.
 
+pub mod archive;
 pub mod audit;
 pub mod config;
 mod conform;
 mod connections;
 pub mod declared;
+pub mod environment;
 pub mod flight;
 pub mod functions;
+pub mod imports;
 pub mod local;
 pub mod logging;
 pub mod provisioning;
