@@ -26,7 +26,7 @@ register_modules(void)
 #define ENTRY(name, init) {name, init},
     static struct _inittab modules[] = {MODULES(ENTRY){NULL, NULL}};
     if (PyImport_ExtendInittab(modules) != 0) {
-        abort();
+        __builtin_trap(); /* no memory, before anything has run */
     }
 }
 

@@ -31,6 +31,8 @@ print(*loaded())
 class Guide(Case):
     def test_examples(self):
         blocks = re.findall(r"```python\n(.*?)```", GUIDE, re.S)
+        # That with NumPy is tried in the guest that has it.
+        blocks = [block for block in blocks if "numpy" not in block]
         found = {f["name"]: f["kind"] for block in blocks for f in describe(IMPORTS + block)}
         kinds = {"area": "scalar", "double": "vectorized", "words": "table", "positions": "table"}
         self.assertEqual(found, kinds | {"Mean": "aggregate", "running_total": "map"})

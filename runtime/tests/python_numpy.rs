@@ -164,6 +164,35 @@ fn modules_declare_with_numpy() {
 }
 
 #[test]
+fn the_guide_is_right() {
+    let guide = include_str!("../../guest-python/AUTHORING.md");
+    let blocks = guide.split("```python\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let code = blocks.into_iter().find(|block| block.contains("numpy")).unwrap();
+    let module = ModuleSource {
+        filename: "a.py".into(),
+        code: code.into(),
+        interpreter: Interpreter::for_code(code),
+        ..ModuleSource::default()
+    };
+    let declared = engine().describe(&module, &BuildLimits::default()).unwrap();
+    assert_eq!((declared.len(), declared[0].name.as_str()), (1, "distance"));
+    let double = |name: &str| Field::new(name, DataType::Float64, true);
+    let spec = FunctionSpec {
+        handler: "distance".into(),
+        kind: FunctionKind::Vectorized,
+        null_handling: declared[0].null_handling,
+        parameters: vec![double("a"), double("b")],
+        result: double("y"),
+        ..numpy_spec(code)
+    };
+    let a: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.0), None, Some(-2.5)]));
+    let b: ArrayRef = Arc::new(Float64Array::from(vec![4.0, 1.0, 0.5]));
+    let batch = RecordBatch::try_from_iter_with_nullable([("a", a, true), ("b", b, true)]).unwrap();
+    let result = fork(&image(&spec)).invoke(&batch).unwrap();
+    assert_eq!(result.as_ref(), &Float64Array::from(vec![Some(3.0), None, Some(3.0)]) as &dyn Array);
+}
+
+#[test]
 fn engines_set_it_up_once_for_all_who_wait() {
     engine().prepare(Interpreter::NumPy).unwrap();
     let engine = Engine::new(config()).unwrap();

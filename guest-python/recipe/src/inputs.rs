@@ -207,16 +207,18 @@ impl Recipe {
         Ok(hasher.finish())
     }
 
-    /// The C files that are compiled into a module, relative to [`Self::folder`], sorted.
+    /// The C files that are compiled into a module, relative to [`Self::folder`], in the order in which
+    /// they are linked: what takes the place of the C library's own comes before what calls it.
     ///
     /// # Errors
     /// If a folder cannot be read.
     pub fn c_files(&self, variant: Variant) -> Result<Vec<PathBuf>, InputError> {
-        let mut files = self.files("filesystem", &["c"])?;
+        let mut files = match variant {
+            Variant::Plain => vec![],
+            Variant::NumPy => self.files(NUMPY_FOLDER, &["c"])?,
+        };
+        files.extend(self.files("filesystem", &["c"])?);
         files.extend(self.files("bridge", &["c"])?);
-        if variant == Variant::NumPy {
-            files.extend(self.files(NUMPY_FOLDER, &["c"])?);
-        }
         Ok(files)
     }
 
@@ -378,12 +380,12 @@ mod tests {
     }
 
     #[test]
-    fn c_files_are_sorted_sources_only() {
+    fn c_files_are_sources_in_the_order_of_linking() {
         let folder = folder();
         let recipe = Recipe::open(folder.path()).unwrap();
         let [plain, numpy] = Variant::ALL.map(|variant| recipe.c_files(variant).unwrap());
         assert_eq!(plain, [Path::new("filesystem/f.c"), Path::new("bridge/src/a.c")]);
-        assert_eq!(numpy[..2], plain);
-        assert_eq!(numpy[2..], [Path::new("numpy/modules.c")]);
+        let expected = ["numpy/modules.c", "filesystem/f.c", "bridge/src/a.c"].map(Path::new);
+        assert_eq!(numpy, expected);
     }
 }
