@@ -12,6 +12,7 @@ use vivarium_runtime::{BuildLimits, Limits, WORKER_STACK_BYTES};
 
 use crate::environment::EnvironmentConfig;
 use crate::imports::ImportsConfig;
+use crate::packages::PackagesConfig;
 use crate::token::{MAX_FUNCTION_BYTES, MAX_TENANT_BYTES};
 use crate::workers::PoolSize;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub limits: Limits,
     /// Limits of importing a function's code, once for each version of a function.
     pub build_limits: BuildLimits,
+    /// Packages that functions may ask for.
+    pub packages: PackagesConfig,
     /// The server's own log.
     pub logging: LoggingConfig,
 }

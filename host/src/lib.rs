@@ -17,6 +17,7 @@ pub mod functions;
 pub mod imports;
 pub mod local;
 pub mod logging;
+pub mod packages;
 pub mod provisioning;
 pub mod server;
 pub mod sql_types;
