@@ -19,6 +19,7 @@ pub use self::metrics::{MetricsConfig, StatusAddress};
 pub use self::provisioning::ProvisioningConfig;
 use crate::environment::EnvironmentConfig;
 use crate::imports::ImportsConfig;
+use crate::packages::PackagesConfig;
 use crate::token::{MAX_FUNCTION_BYTES, MAX_TENANT_BYTES};
 use crate::workers::PoolSize;
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub provisioning: ProvisioningConfig,
     /// How much metrics tell apart.
     pub metrics: MetricsConfig,
+    /// Packages that functions may ask for.
+    pub packages: PackagesConfig,
     /// The server's own log.
     pub logging: LoggingConfig,
 }

@@ -19,6 +19,7 @@ pub mod local;
 pub mod logging;
 pub mod metrics;
 pub mod observe;
+pub mod packages;
 pub mod provisioning;
 pub mod server;
 pub mod sql_types;
