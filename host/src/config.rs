@@ -17,6 +17,9 @@ use vivarium_runtime::{BuildLimits, Limits, WORKER_STACK_BYTES};
 pub use self::classes::{Class, Classes, UnknownClass};
 pub use self::metrics::{MetricsConfig, StatusAddress};
 pub use self::provisioning::ProvisioningConfig;
+use crate::environment::EnvironmentConfig;
+use crate::imports::ImportsConfig;
+use crate::packages::PackagesConfig;
 use crate::token::{MAX_FUNCTION_BYTES, MAX_TENANT_BYTES};
 use crate::workers::PoolSize;
 
@@ -34,6 +37,10 @@ pub struct Config {
     pub tenants: TenantConfig,
     /// Functions that anybody may call.
     pub functions: FunctionsConfig,
+    /// Files that come with functions' code.
+    pub imports: ImportsConfig,
+    /// Environment variables of functions.
+    pub environment: EnvironmentConfig,
     /// Limits of one exchange's sandbox.
     pub limits: Limits,
     /// Sizes of sandboxes that an engine can ask for instead (Databend: `CREATE WORKER .. size = ..`).
@@ -45,6 +52,8 @@ pub struct Config {
     pub provisioning: ProvisioningConfig,
     /// How much metrics tell apart.
     pub metrics: MetricsConfig,
+    /// Packages that functions may ask for.
+    pub packages: PackagesConfig,
     /// The server's own log.
     pub logging: LoggingConfig,
 }

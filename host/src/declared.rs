@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Field};
 use vivarium_runtime::{
-    BuildError, BuildLimits, Declaration, DeclaredKind, Engine, FunctionFiles, FunctionKind, FunctionSpec,
-    Image, Interpreter, ModuleSource,
+    BuildError, BuildLimits, Declaration, DeclaredKind, Engine, FunctionKind, FunctionSpec, Image, ModuleSource,
 };
 
+use crate::functions::{self, Materials};
+use crate::packages::{PackageError, Packages};
 use crate::sql_types::{self, Dialect, SqlTypeError};
 use crate::token::MAX_FUNCTION_BYTES;
 
@@ -28,6 +29,8 @@ pub struct Declared {
     pub dialect: Dialect,
     /// Its image, of [`sql_types::guest_spec`] of the definition.
     pub image: Image,
+    /// What the image was made from beyond the file.
+    pub materials: Materials,
 }
 
 /// Why a file cannot be served.
@@ -49,6 +52,14 @@ pub enum DeclaredError {
         path: PathBuf,
         /// Bytes allowed.
         limit: u64,
+    },
+    /// The packages that the file asks for (PEP 723) are not to be had.
+    #[error("{}: {error}", path.display())]
+    Packages {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: Box<PackageError>,
     },
     /// The file does not execute, or what it declares is wrong.
     #[error("{}: {error}", path.display())]
@@ -158,6 +169,7 @@ pub fn read_source(path: &Path, limit: u64) -> Result<String, DeclaredError> {
 /// [`DeclaredError`], naming the file and the function.
 pub fn load(
     engine: &Engine,
+    packages: &Packages,
     paths: &[PathBuf],
     limits: &BuildLimits,
 ) -> Result<Vec<Declared>, DeclaredError> {
@@ -166,8 +178,10 @@ pub fn load(
     for path in paths {
         let code = read_source(path, limits.code_bytes)?;
         let filename = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let interpreter = Interpreter::for_code(&code);
-        let module = ModuleSource { filename, code, interpreter, ..ModuleSource::default() };
+        let (materials, files) = functions::of_script(packages, &code)
+            .map_err(|error| DeclaredError::Packages { path: path.clone(), error: Box::new(error) })?;
+        let interpreter = materials.interpreter;
+        let module = ModuleSource { filename, code, interpreter, files, ..ModuleSource::default() };
         let declarations = describe(engine, &module, limits)
             .map_err(|error| DeclaredError::Module { path: path.clone(), error: Box::new(error) })?;
         if declarations.is_empty() {
@@ -178,7 +192,7 @@ pub fn load(
             if let Some(other) = names.insert(name.clone(), path.clone()) {
                 return Err(DeclaredError::Twice { path: path.clone(), function: name, other });
             }
-            functions.push(build(engine, path, &module, &declaration, limits)?);
+            functions.push(build(engine, path, &module, &materials, &declaration, limits)?);
         }
     }
     if functions.iter().any(|function| function.dialect == Dialect::DatabendUdf) {
@@ -224,7 +238,7 @@ fn databend_builtins(
     [declaration("builtin_echo", &[("a", "VARCHAR")], "VARCHAR"), declaration("builtin_healthy", &[], "INT")]
         .iter()
         .filter(|declaration| !names.contains_key(&declaration.name))
-        .map(|declaration| build(engine, path, &module, declaration, limits))
+        .map(|declaration| build(engine, path, &module, &Materials::default(), declaration, limits))
         .collect()
 }
 
@@ -232,6 +246,7 @@ fn build(
     engine: &Engine,
     path: &Path,
     module: &ModuleSource,
+    materials: &Materials,
     declaration: &Declaration,
     limits: &BuildLimits,
 ) -> Result<Declared, DeclaredError> {
@@ -239,7 +254,7 @@ fn build(
     if declaration.name.len() > MAX_FUNCTION_BYTES {
         return Err(DeclaredError::Name { path: path(), function: function(), limit: MAX_FUNCTION_BYTES });
     }
-    let spec = spec(module, declaration).map_err(|error| DeclaredError::Function {
+    let mut spec = spec(module, declaration).map_err(|error| DeclaredError::Function {
         path: path(),
         function: function(),
         error: Box::new(error),
@@ -248,11 +263,12 @@ fn build(
         let error = Box::new(DeclarationError::OpenMap);
         return Err(DeclaredError::Function { path: path(), function: function(), error });
     }
+    spec.files_digest.clone_from(&materials.files_digest);
     let image =
-        engine.build_image(&sql_types::guest_spec(&spec), &FunctionFiles::default(), limits).map_err(
-            |error| DeclaredError::Build { path: path(), function: function(), error: Box::new(error) },
-        )?;
-    Ok(Declared { spec, dialect: declaration.dialect.into(), image })
+        engine.build_image(&sql_types::guest_spec(&spec), &module.files, limits).map_err(|error| {
+            DeclaredError::Build { path: path(), function: function(), error: Box::new(error) }
+        })?;
+    Ok(Declared { spec, dialect: declaration.dialect.into(), image, materials: materials.clone() })
 }
 
 /// The definition that a declaration stands for, with types as the dialect names them.

@@ -5,17 +5,21 @@
 //! sandbox runtime. Guest code runs on [`workers`] only. An adapter never touches WebAssembly, and
 //! the runtime never sees a token or a gRPC status.
 
+pub mod archive;
 pub mod audit;
 pub mod config;
 mod conform;
 mod connections;
 pub mod declared;
+pub mod environment;
 pub mod flight;
 pub mod functions;
+pub mod imports;
 pub mod local;
 pub mod logging;
 pub mod metrics;
 pub mod observe;
+pub mod packages;
 pub mod provisioning;
 pub mod server;
 pub mod sql_types;

@@ -39,6 +39,8 @@ pub fn start(config: &LoggingConfig) -> Result<(), LoggingError> {
         LogFormat::Human => builder.finish().try_init()?,
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
     }
+    // The HTTP client of imports writes whole URLs, signatures included, at the level `trace`.
+    log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
     // A panic is contained where it happens (a worker's job, a call's task); it must show in the
     // log as one event, not as loose lines between JSON objects.
     std::panic::set_hook(Box::new(|panic| {

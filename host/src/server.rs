@@ -163,10 +163,12 @@ impl Server {
             "sandbox ready"
         );
         let workers = WorkerPool::start("worker", config.worker_pool()).map_err(StartError::Thread)?;
-        let declared = declared::load(&engine, &config.functions.files, &config.build_limits)
-            .map_err(|error| ServerError::Declared(Box::new(error)))?;
         let metrics = Arc::new(Metrics::new(&config.metrics));
-        let mut functions = Functions::start(&config, engine, Arc::new(workers), Arc::clone(&metrics))?;
+        let mut functions =
+            Functions::start(&config, engine.clone(), Arc::new(workers), Arc::clone(&metrics))?;
+        let declared =
+            declared::load(&engine, functions.packages(), &config.functions.files, &config.build_limits)
+                .map_err(|error| ServerError::Declared(Box::new(error)))?;
         let workers = Workers::open(&config.server.state_dir, &config.provisioning, &config.classes)
             .map_err(StartError::Store)?;
         for (tenant, name) in workers.suspended() {
@@ -179,7 +181,7 @@ impl Server {
                 file = function.spec.filename,
                 "public function"
             );
-            functions.publish(function.spec, function.dialect, function.image);
+            functions.publish(function);
         }
         let (functions, workers) = (Arc::new(functions), Arc::new(workers));
         Ok(Self { config, functions, workers, metrics, listeners })

@@ -6,13 +6,13 @@
 //! | a limit was met: fuel, memory, recursion, sizes, quotas, places | `RESOURCE_EXHAUSTED` |
 //! | the deadline passed, or something was waited for too long | `DEADLINE_EXCEEDED` |
 //! | no token, or one that is malformed, forged, expired or for another audience | `UNAUTHENTICATED` |
-//! | a good token, for another tenant or function | `PERMISSION_DENIED` |
+//! | a good token, for another tenant or function; a package or an address that the operator does not allow | `PERMISSION_DENIED` |
 //! | the token's version is gone | `NOT_FOUND` |
 //! | the function's worker is suspended | `FAILED_PRECONDITION` |
 //! | not supported | `UNIMPLEMENTED` |
 //! | cancelled | `CANCELLED` |
 //! | the guest broke the ABI, or this program failed | `INTERNAL` |
-//! | shutting down | `UNAVAILABLE` |
+//! | an import's server or the package index cannot be had; shutting down | `UNAVAILABLE` |
 //!
 //! A status travels in HTTP headers, percent-encoded, and clients accept few kilobytes of those, so
 //! messages are cut to [`MAX_ENCODED_BYTES`]. They never contain a phrase by which Databend
@@ -24,6 +24,8 @@ use vivarium_runtime::{BuildError, CallError, ForkError, FunctionErrorKind, Inpu
 use crate::functions::{
     AdmissionError, CallRefused, ImageError, PrepareError, ProvisionError, SandboxError, SessionError,
 };
+use crate::imports::{ImportError, ImportProblem, UrlProblem};
+use crate::packages::{Fault, PackageError};
 use crate::token::TokenError;
 use crate::workers::WorkerError;
 
@@ -107,6 +109,37 @@ impl Failure for ImageError {
             Self::Prepare(error) => error.code(),
             Self::NotReady { .. } => Code::DeadlineExceeded,
             Self::Worker(error) => error.code(),
+        }
+    }
+}
+
+impl Failure for PackageError {
+    fn code(&self) -> Code {
+        match (self, self.fault()) {
+            (Self::Disabled | Self::NotAllowed { .. }, _) => Code::PermissionDenied,
+            (Self::ResolveTimeout { .. }, _) => Code::DeadlineExceeded,
+            (_, Fault::Limit) => Code::ResourceExhausted,
+            (_, Fault::Host) => Code::Unavailable,
+            (_, Fault::Request) => Code::InvalidArgument,
+        }
+    }
+}
+
+impl Failure for ImportError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Disabled => Code::PermissionDenied,
+            Self::TooMany { .. } | Self::TotalBytes { .. } => Code::ResourceExhausted,
+            Self::Import { problem, .. } => match problem {
+                ImportProblem::TooLarge { .. } => Code::ResourceExhausted,
+                ImportProblem::Timeout { .. } => Code::DeadlineExceeded,
+                ImportProblem::Address { .. }
+                | ImportProblem::Url(UrlProblem::Scheme { .. } | UrlProblem::Host { .. } | UrlProblem::Port { .. }) => {
+                    Code::PermissionDenied
+                }
+                problem if problem.is_transient() => Code::Unavailable,
+                _ => Code::InvalidArgument,
+            },
         }
     }
 }

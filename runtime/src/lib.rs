@@ -162,3 +162,4 @@ pub use memory::MemoryError;
 pub use meter::Canceller;
 pub use stack::{WORKER_STACK_BYTES, worker_thread};
 pub use usage::Usage;
+pub use vivarium_guest::{NUMPY_VERSION, PYTHON_VERSION};

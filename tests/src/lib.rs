@@ -34,6 +34,11 @@ pub fn package_file(name: &str) -> PathBuf {
     from_environment("VIVARIUM_CLIENT_PACKAGES").join(name)
 }
 
+/// The resolver of packages that the tests use: uv, among the test clients.
+pub fn uv() -> PathBuf {
+    package_file("bin/uv")
+}
+
 fn from_environment(variable: &str) -> PathBuf {
     let Some(value) = std::env::var_os(variable) else {
         panic!("{variable} is not set: run the tests with `cargo xtask test`");

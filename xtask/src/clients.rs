@@ -94,7 +94,7 @@ impl Clients {
 }
 
 /// The pip inside CPython's source, under the machine's own Python (which has TLS).
-fn pip(context: &Context) -> anyhow::Result<Command> {
+pub(crate) fn pip(context: &Context) -> anyhow::Result<Command> {
     ensure!(!context.offline, "packages are not in the cache yet, and --offline was given");
     let mut pip = Command::new("python3");
     pip.arg(source::python(context)?.join(pins::PIP_WHEEL).join("pip")).args([

@@ -11,10 +11,12 @@ use std::thread;
 
 use arrow::datatypes::{DataType, Schema};
 use vivarium_host::declared;
+use vivarium_host::functions::{self, Materials};
 use vivarium_host::local::{self, Format, Input, Job, Output, Signature};
+use vivarium_host::packages::{Packages, PackagesConfig};
 use vivarium_host::sql_types;
 use vivarium_runtime::{
-    BuildLimits, Capabilities, Engine, EngineConfig, FunctionFiles, FunctionSpec, Image, Interpreter, Limits,
+    BuildLimits, Capabilities, Engine, EngineConfig, FunctionFiles, FunctionSpec, Image, Limits,
     ModuleSource, NullHandling,
 };
 
@@ -214,11 +216,12 @@ impl Arguments {
 
     fn prepare_quietly(&self, source: &Source, schema: &Schema) -> Result<(Image, Signature), Failure> {
         let engine = Engine::new(self.engine_config()).map_err(Failure::engine)?;
+        let (materials, files) = self.materials(source)?;
         let functions =
             local::describe(&engine, &source.code).map_err(|error| Failure::describe(error, &source.path))?;
         let columns: BTreeMap<String, String> = self.argument.iter().cloned().collect();
         let column = self.column.as_deref();
-        let (spec, signature) = match self.declared(&engine, source)? {
+        let (spec, signature) = match self.declared(&engine, source, &materials, &files)? {
             Some(mut spec) => {
                 let signature =
                     local::bind_declared(&spec, schema, &columns, column).map_err(Failure::usage)?;
@@ -234,23 +237,38 @@ impl Arguments {
                 if self.skip_null {
                     signature.result = signature.result.with_nullable(true);
                 }
-                (self.spec(source, &function.name, &signature), signature)
+                (self.spec(source, &materials, &function.name, &signature), signature)
             }
         };
         let image = engine
-            .build_image(&spec, &FunctionFiles::default(), &self.build_limits())
+            .build_image(&spec, &files, &self.build_limits())
             .map_err(|error| Failure::build(error, &spec.handler))?;
         Ok((image, signature))
     }
 
+    /// The packages that the source asks for in a block of inline metadata (PEP 723), under the default
+    /// policy.
+    fn materials(&self, source: &Source) -> Result<(Materials, FunctionFiles), Failure> {
+        let cache_dir = self.cache_dir.clone().or_else(local::default_cache_dir);
+        let cache_dir = cache_dir.unwrap_or_else(|| std::env::temp_dir().join("vivarium-packages"));
+        let packages = Packages::new(&PackagesConfig::default(), &cache_dir).map_err(Failure::usage)?;
+        functions::of_script(&packages, &source.code).map_err(Failure::usage)
+    }
+
     /// The function that was asked for, if a decorator declares it.
-    fn declared(&self, engine: &Engine, source: &Source) -> Result<Option<FunctionSpec>, Failure> {
+    fn declared(
+        &self,
+        engine: &Engine,
+        source: &Source,
+        materials: &Materials,
+        files: &FunctionFiles,
+    ) -> Result<Option<FunctionSpec>, Failure> {
         let module = ModuleSource {
             filename: source.file_name(),
             code: source.code.clone(),
             environment: self.env.iter().cloned().collect(),
-            interpreter: Interpreter::for_code(&source.code),
-            ..ModuleSource::default()
+            interpreter: materials.interpreter,
+            files: files.clone(),
         };
         let declarations = declared::describe(engine, &module, &self.build_limits())
             .map_err(|error| Failure::build(error, &module.filename))?;
@@ -277,12 +295,19 @@ impl Arguments {
                 )));
             }
         }
-        let spec = declared::spec(&module, declaration)
+        let mut spec = declared::spec(&module, declaration)
             .map_err(|error| Failure::usage_text(format!("`{}`: {error}", declaration.name)))?;
+        spec.files_digest.clone_from(&materials.files_digest);
         Ok(Some(spec))
     }
 
-    fn spec(&self, source: &Source, handler: &str, signature: &Signature) -> FunctionSpec {
+    fn spec(
+        &self,
+        source: &Source,
+        materials: &Materials,
+        handler: &str,
+        signature: &Signature,
+    ) -> FunctionSpec {
         FunctionSpec {
             name: handler.to_owned(),
             handler: handler.to_owned(),
@@ -294,8 +319,8 @@ impl Arguments {
             null_handling: if self.skip_null { NullHandling::SkipNull } else { NullHandling::CallOnNull },
             on_error: Default::default(),
             environment: self.env.iter().cloned().collect(),
-            interpreter: Interpreter::for_code(&source.code),
-            files_digest: None,
+            interpreter: materials.interpreter,
+            files_digest: materials.files_digest.clone(),
         }
     }
 

@@ -1,6 +1,5 @@
 //! What a caller provisions: a function, and what has to be brought to it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vivarium_runtime::FunctionSpec;
 
+use crate::environment::Environment;
 use crate::imports::Import;
 
 /// Everything that a version of a function is made from, as its caller stated it.
@@ -83,7 +83,12 @@ impl Definition {
     /// The definition as it is kept on disk: without signatures and headers of imports, which are
     /// secrets and have expired when they are read again.
     pub(super) fn to_keep(&self) -> Self {
-        Self { imports: self.imports.iter().map(Import::without_secrets).collect(), ..self.clone() }
+        let without_secrets = |import: &Import| Import {
+            url: import.url_without_query().to_owned(),
+            headers: Default::default(),
+            ..import.clone()
+        };
+        Self { imports: self.imports.iter().map(without_secrets).collect(), ..self.clone() }
     }
 }
 
@@ -94,12 +99,15 @@ pub(super) struct EnvironmentMark([u8; 32]);
 
 impl EnvironmentMark {
     /// `None` for the empty environment.
-    pub(super) fn of(variables: &BTreeMap<String, String>, key: &[u8; 32]) -> Option<Self> {
-        if variables.is_empty() {
+    pub(super) fn of(environment: &Environment, key: &[u8; 32]) -> Option<Self> {
+        if environment.is_empty() {
             return None;
         }
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(key.into());
-        for text in variables.iter().flat_map(|(name, value)| [name, value]) {
+        // HMAC fills its key up to a block with zeros.
+        let mut block = [0; 64];
+        block[..key.len()].copy_from_slice(key);
+        let mut mac = Hmac::<Sha256>::new((&block).into());
+        for text in environment.iter().flat_map(|(name, value)| [name, value]) {
             mac.update(&(text.len() as u64).to_le_bytes());
             mac.update(text.as_bytes());
         }
@@ -133,7 +141,7 @@ mod tests {
             location: location.to_owned(),
             url: url.to_owned(),
             tag: tag.map(str::to_owned),
-            headers: BTreeMap::new(),
+            headers: Default::default(),
         }
     }
 
@@ -157,8 +165,8 @@ mod tests {
         }
         let key = [1; 32];
         for value in ["1", "2"] {
-            let variables = BTreeMap::from([("KEY".to_owned(), value.to_owned())]);
-            digests.push(original.digest(EnvironmentMark::of(&variables, &key)));
+            let environment = Environment::from_iter([("KEY", value)]);
+            digests.push(original.digest(EnvironmentMark::of(&environment, &key)));
         }
         for (index, digest) in digests.iter().enumerate() {
             assert!(!digests[..index].contains(digest), "{index}");

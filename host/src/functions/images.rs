@@ -12,6 +12,7 @@ use super::registry::Version;
 use super::store::{Store, StoredImage};
 use crate::config::Config;
 use crate::metrics::{ImageOutcome, Metrics};
+use crate::packages::{Fault, Packages};
 use crate::workers::{WorkerError, WorkerPool};
 
 /// Where a version's image is.
@@ -133,6 +134,11 @@ impl Images {
     /// What is alive in the engine.
     pub(super) fn engine_usage(&self) -> EngineUsage {
         self.shared.engine.usage()
+    }
+
+    /// Packages, as functions get them.
+    pub(super) fn packages(&self) -> &Packages {
+        self.shared.preparer.packages()
     }
 
     /// Counts an image that came with its version among those in memory.
@@ -330,10 +336,11 @@ fn is_passing(error: &PrepareError) -> bool {
             matches!(**error, CallError::Deadline { .. } | CallError::Host { .. } | CallError::Cancelled)
         }
         PrepareError::Build(_) => true,
-        PrepareError::Packages(error) => error.is_passing(),
-        PrepareError::Imports(error) => error.is_passing(),
-        PrepareError::NoCode { .. } | PrepareError::CodeNotText { .. } | PrepareError::EnvironmentChanged => {
-            false
-        }
+        PrepareError::Packages(error) => error.fault() == Fault::Host,
+        // The next query's addresses are others.
+        PrepareError::Imports(_) => true,
+        PrepareError::NoCode { .. }
+        | PrepareError::CodeNotText { .. }
+        | PrepareError::EnvironmentChanged => false,
     }
 }

@@ -1,16 +1,15 @@
 //! What an image is made from: brings packages and imports to a function before it is built, and
 //! records what they were.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vivarium_runtime::{FunctionFiles, FunctionSpec, GuestFile, Interpreter};
 
 use super::definition::Definition;
-use super::error::{PrepareError, ProvisionError};
+use super::error::PrepareError;
+use crate::environment::Environment;
 use crate::imports::{self, GuestImports, Import, ImportedFile, Imports};
-use crate::packages::{self, Packages, ResolvedPackage};
+use crate::packages::{self, Collected, PackageError, Packages, ResolvedPackage};
 use crate::sql_types;
 
 /// Folder of the packages in the guest's file system.
@@ -61,11 +60,8 @@ impl Preparer {
         Self { packages, imports }
     }
 
-    /// Refuses what can be refused without fetching anything.
-    pub(super) fn check(&self, definition: &Definition) -> Result<(), ProvisionError> {
-        self.packages.check(&packages::parse_requirements(&definition.packages)?)?;
-        self.imports.check(&definition.imports)?;
-        Ok(())
+    pub(super) fn packages(&self) -> &Packages {
+        &self.packages
     }
 
     /// Fetches, resolves and checks everything. Blocks, for as long as the network takes.
@@ -74,7 +70,7 @@ impl Preparer {
         tenant: &str,
         definition: &Definition,
         imports: &[Import],
-        environment: &BTreeMap<String, String>,
+        environment: &Environment,
     ) -> Result<Prepared, PrepareError> {
         let imported = self.imports.fetch(tenant, imports)?;
         let code = match &definition.code_location {
@@ -93,30 +89,22 @@ impl Preparer {
         };
 
         let numpy = |code: &str| Interpreter::for_code(code) == Interpreter::NumPy;
-        let wants_numpy = numpy(source)
-            || collected.as_ref().is_some_and(|packages| packages.interpreter == Interpreter::NumPy)
-            || imported
-                .iter()
-                .any(|file| file.name.ends_with(".py") && numpy(&String::from_utf8_lossy(&file.content)));
-        let interpreter = if wants_numpy { Interpreter::NumPy } else { Interpreter::Plain };
-        let GuestImports { files, search_path, x_options } = imports::guest_files(&imported);
-        let file = |(path, content)| GuestFile { path, content };
-        let mut files =
-            FunctionFiles { files: files.into_iter().map(file).collect(), search_path, x_options };
-        let mut resolved = Vec::new();
-        if let Some(collected) = collected {
-            files.search_path.push(PACKAGES.to_owned());
-            let below = |(path, content)| file((format!("{PACKAGES}/{path}"), content));
-            files.files.extend(collected.files.into_iter().map(below));
-            resolved = collected.packages;
-        }
-        let materials = Materials {
-            interpreter,
-            packages: resolved,
+        let numpy_in_imports = imported
+            .iter()
+            .any(|file| file.name.ends_with(".py") && numpy(&String::from_utf8_lossy(&file.content)));
+        let mut materials = Materials {
+            interpreter: if numpy_in_imports { Interpreter::NumPy } else { Interpreter::for_code(source) },
             imports: imported.iter().map(ImportedDigest::of).collect(),
-            files_digest: digest_of(&files),
-            code,
+            ..Materials::default()
         };
+        let GuestImports { files, search_path, x_options } = imports::guest_files(&imported);
+        let files = files.into_iter().map(|(path, content)| GuestFile { path, content }).collect();
+        let mut files = FunctionFiles { files, search_path, x_options };
+        if let Some(collected) = collected {
+            materials.add_packages(collected, &mut files);
+        }
+        materials.files_digest = digest_of(&files);
+        materials.code = code;
         let spec = materials.guest_spec(definition, environment);
         Ok(Prepared { spec, files, materials })
     }
@@ -140,16 +128,31 @@ impl Preparer {
 }
 
 impl Materials {
+    /// Adds packages to the files, behind what is there.
+    fn add_packages(&mut self, collected: Collected, files: &mut FunctionFiles) {
+        if collected.interpreter == Interpreter::NumPy {
+            self.interpreter = Interpreter::NumPy;
+        }
+        files.search_path.push(PACKAGES.to_owned());
+        files.files.extend(
+            collected
+                .files
+                .into_iter()
+                .map(|(path, content)| GuestFile { path: format!("{PACKAGES}/{path}"), content }),
+        );
+        self.packages = collected.packages;
+    }
+
     /// The definition as the sandbox gets it.
     pub(super) fn guest_spec(
         &self,
         definition: &Definition,
-        environment: &BTreeMap<String, String>,
+        environment: &Environment,
     ) -> FunctionSpec {
         let mut spec = sql_types::guest_spec(&definition.spec);
         spec.interpreter = self.interpreter;
         spec.files_digest = self.files_digest.clone();
-        spec.environment = environment.clone();
+        spec.environment = environment.to_map();
         if let Some(code) = &self.code {
             spec.code.clone_from(code);
         }
@@ -161,6 +164,23 @@ impl ImportedDigest {
     fn of(file: &ImportedFile) -> Self {
         Self { name: file.name.clone(), sha256: hex::encode(file.sha256) }
     }
+}
+
+/// What a file of Python brings along that comes from this machine, not from an engine: the packages of
+/// its inline metadata (PEP 723). Blocks, for as long as the network takes.
+///
+/// # Errors
+/// [`PackageError`].
+pub fn of_script(packages: &Packages, code: &str) -> Result<(Materials, FunctionFiles), PackageError> {
+    let requirements = packages::inline_metadata(code)?.dependencies;
+    let mut materials = Materials { interpreter: Interpreter::for_code(code), ..Materials::default() };
+    let mut files = FunctionFiles::default();
+    if !requirements.is_empty() {
+        let collected = packages.collect(&packages::parse_requirements(&requirements)?)?;
+        materials.add_packages(collected, &mut files);
+        materials.files_digest = digest_of(&files);
+    }
+    Ok((materials, files))
 }
 
 /// Adds what is not there yet, in front, as inline metadata of a script comes first.

@@ -32,7 +32,7 @@ pub use self::error::{
     AdmissionError, CallRefused, ImageError, PrepareError, ProvisionError, SandboxError, SessionError,
     StartError, StoreError,
 };
-pub use self::materials::{ImportedDigest, Materials};
+pub use self::materials::{ImportedDigest, Materials, of_script};
 pub use self::registry::{Version, VersionId};
 pub use self::session::{Cancelled, Sandbox, Session};
 
@@ -40,10 +40,11 @@ use self::admission::Demand;
 use self::definition::EnvironmentMark;
 use self::images::Images;
 use self::materials::Preparer;
-use self::registry::{Environment, Quota, Registry};
+use self::registry::{Quota, Registry};
 use self::store::Store;
 use crate::config::{Classes, Config};
-use crate::environment::Environments;
+use crate::declared::Declared;
+use crate::environment::{Environment, Environments};
 use crate::imports::Imports;
 use crate::metrics::{Levels, Metrics};
 use crate::packages::{self, Packages};
@@ -61,7 +62,6 @@ pub struct Functions {
     images: Images,
     environments: Environments,
     environment_key: [u8; 32],
-    preparer: Arc<Preparer>,
     admission: Admission,
     workers: Arc<WorkerPool>,
     classes: Classes,
@@ -121,14 +121,7 @@ impl Functions {
             tokens: Tokens::new(&signing, &older, &config.tokens.audience, lifetime),
             registry,
             public: BTreeMap::new(),
-            images: Images::start(
-                config,
-                engine,
-                Arc::clone(&preparer),
-                Arc::clone(&store),
-                Arc::clone(&metrics),
-            )?,
-            preparer,
+            images: Images::start(config, engine, preparer, Arc::clone(&store), Arc::clone(&metrics))?,
             store,
             environments,
             environment_key,
@@ -146,10 +139,16 @@ impl Functions {
 
     /// Makes a function callable for anybody, without a token, under its own name. The image is that
     /// of [`sql_types::guest_spec`](crate::sql_types::guest_spec) of the definition.
-    pub fn publish(&mut self, spec: FunctionSpec, dialect: Dialect, image: Image) {
-        let version = Arc::new(Version::public(spec, dialect, image, Materials::default()));
+    pub fn publish(&mut self, function: Declared) {
+        let Declared { spec, dialect, image, materials } = function;
+        let version = Arc::new(Version::public(spec, dialect, image, materials));
         self.images.add(&version);
         self.public.insert(version.name().to_owned(), version);
+    }
+
+    /// Packages, as this server gives them to functions.
+    pub fn packages(&self) -> &Packages {
+        self.images.packages()
     }
 
     /// The functions that anybody may call, by name.
@@ -201,7 +200,7 @@ impl Functions {
         }
         let inline = packages::inline_metadata(&definition.spec.code)?;
         materials::merge_requirements(&mut definition.packages, inline.dependencies);
-        self.preparer.check(&definition)?;
+        packages::parse_requirements(&definition.packages)?;
 
         let now = SystemTime::now();
         let added = self.registry.add(tenant, definition, environment, now)?;
@@ -353,7 +352,7 @@ fn environment_of(
     key: &[u8; 32],
     tenant: &str,
     definition: &Definition,
-) -> (Environment, Option<EnvironmentMark>) {
+) -> (Arc<Environment>, Option<EnvironmentMark>) {
     let variables = environments.of(tenant, &definition.environment_name);
     let mark = EnvironmentMark::of(&variables, key);
     (variables, mark)

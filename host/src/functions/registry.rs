@@ -1,6 +1,6 @@
 //! Which versions of which functions exist, in memory.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,6 +15,7 @@ use super::error::{CallRefused, PrepareError, ProvisionError};
 use super::images::{ImageState, Ready};
 use super::materials::Materials;
 use super::store::StoredFunction;
+use crate::environment::Environment;
 use crate::imports::Import;
 use crate::sql_types::Dialect;
 use crate::token::{Grant, VersionPrefix};
@@ -56,7 +57,7 @@ pub struct Version {
     /// Whose words the definition was written in: what callers send and expect depends on it.
     pub dialect: Dialect,
     /// What the operator gave the function when it was provisioned.
-    pub(super) environment: Environment,
+    pub(super) environment: Arc<Environment>,
     /// Stands for the environment that the version was provisioned with.
     pub(super) environment_mark: Option<EnvironmentMark>,
     /// Whether [`Version::environment`] is what the version was provisioned with: a restarted server
@@ -74,14 +75,11 @@ pub struct Version {
     last_provisioned: AtomicU64,
 }
 
-/// Variables of one function.
-pub(super) type Environment = Arc<BTreeMap<String, String>>;
-
 impl Version {
     fn new(
         id: VersionId,
         definition: Definition,
-        (environment, environment_mark): (Environment, Option<EnvironmentMark>),
+        (environment, environment_mark): (Arc<Environment>, Option<EnvironmentMark>),
         now: u64,
     ) -> Self {
         Self {
@@ -112,7 +110,11 @@ impl Version {
     }
 
     /// A version that was kept, with today's environment.
-    fn stored(stored: StoredFunction, today: (Environment, Option<EnvironmentMark>), now: u64) -> Self {
+    fn stored(
+        stored: StoredFunction,
+        today: (Arc<Environment>, Option<EnvironmentMark>),
+        now: u64,
+    ) -> Self {
         Self {
             has_its_environment: stored.environment == today.1,
             ..Self::new(stored.id, stored.definition, (today.0, stored.environment), now)
@@ -206,7 +208,7 @@ impl Registry {
     pub(super) fn new(
         quota: Quota,
         stored: Vec<StoredFunction>,
-        environment: impl Fn(&str, &Definition) -> (Environment, Option<EnvironmentMark>),
+        environment: impl Fn(&str, &Definition) -> (Arc<Environment>, Option<EnvironmentMark>),
         now: SystemTime,
     ) -> Self {
         let mut tenants = Tenants::new();
@@ -228,7 +230,7 @@ impl Registry {
         &self,
         tenant: &str,
         definition: Definition,
-        environment: (Environment, Option<EnvironmentMark>),
+        environment: (Arc<Environment>, Option<EnvironmentMark>),
         now: SystemTime,
     ) -> Result<Added, ProvisionError> {
         let id = VersionId { tenant: tenant.to_owned(), digest: definition.digest(environment.1) };
@@ -362,7 +364,7 @@ pub(super) mod tests {
             kind: Default::default(),
             null_handling: NullHandling::default(),
             on_error: Default::default(),
-            environment: BTreeMap::new(),
+            environment: Default::default(),
             interpreter: Default::default(),
             files_digest: None,
         })
@@ -374,7 +376,7 @@ pub(super) mod tests {
         definition: Definition,
         now: SystemTime,
     ) -> Result<Added, ProvisionError> {
-        registry.add(tenant, definition, (Environment::default(), None), now)
+        registry.add(tenant, definition, (Arc::default(), None), now)
     }
 
     fn at(seconds: u64) -> SystemTime {
@@ -387,7 +389,7 @@ pub(super) mod tests {
             versions_of_all: of_all,
             token_lifetime: Duration::from_secs(100),
         };
-        Registry::new(quota, Vec::new(), |_, _| (Environment::default(), None), at(0))
+        Registry::new(quota, Vec::new(), |_, _| (Arc::default(), None), at(0))
     }
 
     fn grant(version: &Version) -> Grant {

@@ -11,8 +11,12 @@ use super::{MEMORY_MAX, MemoryError, PAGE};
 /// unchanged pages between them are stored again.
 const RUNS_FEW: usize = 16;
 
-/// More runs, up to this many, are made where fewer would store more unchanged than changed pages.
+/// More runs, up to this many, are made where fewer would store more unchanged than changed pages, or more
+/// than [`UNCHANGED_BYTES_MAX`] of them.
 const RUNS_MAX: usize = 64;
+
+/// Unchanged pages that an image stores rather than have more runs, in bytes.
+const UNCHANGED_BYTES_MAX: usize = 1 << 20;
 
 /// A complete linear memory, shared by all images that were built on it.
 #[derive(Debug)]
@@ -193,10 +197,11 @@ impl Drop for Backing {
 /// Joins the changed pages of an image into the runs that are mapped.
 fn plan(pages: &[PageRun]) -> Vec<PageRun> {
     let bytes = |runs: &[PageRun]| runs.iter().map(|run| run.len).sum::<usize>();
+    let changed = bytes(pages);
     let mut most = RUNS_FEW;
     loop {
         let runs = plan_runs(pages, most);
-        if most >= RUNS_MAX || bytes(&runs) <= 2 * bytes(pages) {
+        if most >= RUNS_MAX || bytes(&runs) - changed <= changed.min(UNCHANGED_BYTES_MAX) {
             return runs;
         }
         most *= 2;
@@ -269,6 +274,12 @@ mod tests {
         assert_eq!(plan(&scattered).len(), 40);
         let close: Vec<PageRun> = (0..40).map(|at| run(at * 2, 1)).collect();
         assert_eq!(plan(&close).len(), 1);
+        let large = [run(0, 4000)].into_iter().chain((0..20).map(|at| run(5000 + at * 20, 1)));
+        let large: Vec<PageRun> = large.collect();
+        assert_eq!(plan(&large).len(), 16);
+        let sparse: Vec<PageRun> =
+            [run(0, 4000)].into_iter().chain((0..20).map(|at| run(5000 + at * 200, 1))).collect();
+        assert_eq!(plan(&sparse).len(), 21);
         let many: Vec<PageRun> = (0..1000).map(|at| run(at * at, 1)).collect();
         assert!(plan(&many).len() <= RUNS_MAX);
     }

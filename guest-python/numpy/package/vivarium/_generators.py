@@ -21,6 +21,9 @@ _found = None
 _sequence_type = _generator_type = _state_type = None
 _adopted = []
 
+# The bit generator behind the functions of `numpy.random`. Every fork pays for its seed.
+_own = None
+
 
 def randbits(k):
     """As `secrets.randbits`, for 128 bits and more; provisional while an image is built."""
@@ -50,9 +53,18 @@ def _all():
 
 def adopt(random):
     """Remembers what the module `numpy.random` holds. To be called before the base image is frozen."""
-    global _sequence_type, _generator_type, _state_type
+    global _sequence_type, _generator_type, _state_type, _own
     _sequence_type, _generator_type, _state_type = random.SeedSequence, random.BitGenerator, random.RandomState
+    _own = random.mtrand._rand._bit_generator
+    # What NumPy makes at the first use of this way is in the base image then.
+    for _ in range(10):
+        _seed(random.MT19937(0), bytes(32))
     _adopted[:] = _all()
+
+
+def _seed(generator, entropy):
+    """Quicker than by a seed sequence: every fork does it."""
+    generator._legacy_seeding(memoryview(entropy).cast("I"))
 
 
 def drew():
@@ -73,10 +85,12 @@ def drew():
             states.append(item)
     numbers = {_number(sequence) for sequence in sequences}
     numbers.update(_number(generator.seed_seq) for generator in generators)
+    drawn = [generator for generator in generators if not _is_fresh(generator)]
+    states = [state for state in states if any(state._bit_generator is generator for generator in drawn)]
     _found = sequences, generators, states
     # The first was issued to the module's own generator, which a chosen seed may replace.
     lost = any(number not in numbers for number in range(2, _issued + 1))
-    return lost or any(not _is_fresh(generator) for generator in generators) or any(map(_is_spawned, sequences))
+    return lost or bool(drawn) or any(map(_is_spawned, sequences))
 
 
 def _is_spawned(sequence):
@@ -107,8 +121,13 @@ def reseed():
         return
     sequences, generators, states = _found
     _found = None
+    own = _own.seed_seq if _own in generators else None
+    if own is not None:
+        _seed(_own, urandom(32))
     fresh = {}
     for sequence in sequences:
+        if sequence is own:
+            continue
         # Sequences that were derived from one entropy still are.
         number = _number(sequence)
         if number not in fresh:
@@ -122,10 +141,10 @@ def reseed():
             n_children_spawned=sequence.n_children_spawned,
         )
     for generator in generators:
-        generator.state = type(generator)(generator.seed_seq).state
+        if generator.seed_seq is not None:
+            generator.state = type(generator)(generator.seed_seq).state
     for state in states:
-        if any(state._bit_generator is generator for generator in generators):
-            _forget_gauss(state)
+        _forget_gauss(state)
 
 
 def _forget_gauss(state):
