@@ -99,6 +99,9 @@ pub struct ServerConfig {
     /// Longest time in which a client may neither send its next message nor take the next result,
     /// in seconds. Default: 300.
     pub idle_timeout_s: u64,
+    /// A batch of a query that failed is answered with the same error, without a call, when it comes
+    /// again within so many seconds: Databend sends it up to nine times. 0: never. Default: 60.
+    pub failure_memory_s: u64,
     /// Sum of the memory limits of all sandboxes and builds that run at the same time, in bytes.
     /// Default: 20 GiB.
     pub host_memory_bytes: u64,
@@ -153,6 +156,7 @@ impl Default for ServerConfig {
             exchange_wait_s: 30,
             image_wait_s: 60,
             idle_timeout_s: 300,
+            failure_memory_s: 60,
             host_memory_bytes: 20 << 30,
             max_resident_images: nonzero(1000),
             max_message_bytes: 64 << 20,

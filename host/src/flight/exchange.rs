@@ -246,7 +246,7 @@ impl Exchange {
                 self.table(&version, &mut session, &mut inputs, &answers, meter).await
             }
             (FunctionKind::Map, _) => self.map(&mut session, inputs, &answers, meter).await,
-            _ => self.scalar(&mut session, &mut inputs, &answers, meter).await,
+            _ => self.scalar(&version, &mut session, &mut inputs, &answers, meter).await,
         };
         if outcome.is_err() && self.caller.logs {
             self.last_logs(&mut session, &answers).await;
@@ -275,18 +275,31 @@ impl Exchange {
     /// One answer for each batch.
     async fn scalar(
         &self,
+        version: &Version,
         session: &mut Session,
         inputs: &mut Inputs,
         answers: &Answers,
         meter: &Arc<ExchangeMeter>,
     ) -> Result<(), ExchangeError> {
+        let failures = &self.settings.failures;
+        let query = self.caller.query.as_deref();
+        let failed = query.and_then(|query| failures.find(&version.id, query));
         while let Some(batch) = self.batch(inputs, meter).await? {
+            if let Some(failed) = failed.as_ref().filter(|failed| failed.is(&batch)) {
+                return Err(ExchangeError::Repeated(Arc::clone(failed)));
+            }
+            let kept = query.map(|query| (query, batch.clone()));
             let answer = session.run(move |sandbox| {
                 let column = sandbox.invoke(&batch)?;
                 let report = Report::default().usage(sandbox.usage()).logs(sandbox.take_logs());
                 Ok::<_, SandboxError>(Answer { columns: Some(vec![column]), report })
             });
-            answers.send(answer.await??).await.map_err(|_| ExchangeError::Gone)?;
+            let answer = answer.await?;
+            if let (Err(error @ SandboxError::Call(call)), Some((query, batch))) = (&answer, &kept) {
+                let told = (error.code(), error.to_string(), metrics::error_type(call));
+                failures.remember(&version.id, query, batch, call, told);
+            }
+            answers.send(answer?).await.map_err(|_| ExchangeError::Gone)?;
         }
         Ok(())
     }
