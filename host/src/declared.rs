@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Field};
 use vivarium_runtime::{
-    BuildError, BuildLimits, Declaration, DeclaredKind, Engine, FunctionKind, FunctionSpec, Image, ModuleSource,
+    BuildError, BuildLimits, Declaration, DeclaredKind, Engine, FunctionKind, FunctionSpec, Image,
+    ModuleSource,
 };
 
 use crate::functions::{self, Materials};

@@ -134,9 +134,9 @@ impl Failure for ImportError {
                 ImportProblem::TooLarge { .. } => Code::ResourceExhausted,
                 ImportProblem::Timeout { .. } => Code::DeadlineExceeded,
                 ImportProblem::Address { .. }
-                | ImportProblem::Url(UrlProblem::Scheme { .. } | UrlProblem::Host { .. } | UrlProblem::Port { .. }) => {
-                    Code::PermissionDenied
-                }
+                | ImportProblem::Url(
+                    UrlProblem::Scheme { .. } | UrlProblem::Host { .. } | UrlProblem::Port { .. },
+                ) => Code::PermissionDenied,
                 problem if problem.is_transient() => Code::Unavailable,
                 _ => Code::InvalidArgument,
             },

@@ -339,8 +339,8 @@ fn is_passing(error: &PrepareError) -> bool {
         PrepareError::Packages(error) => error.fault() == Fault::Host,
         // The next query's addresses are others.
         PrepareError::Imports(_) => true,
-        PrepareError::NoCode { .. }
-        | PrepareError::CodeNotText { .. }
-        | PrepareError::EnvironmentChanged => false,
+        PrepareError::NoCode { .. } | PrepareError::CodeNotText { .. } | PrepareError::EnvironmentChanged => {
+            false
+        }
     }
 }

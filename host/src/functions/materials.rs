@@ -144,11 +144,7 @@ impl Materials {
     }
 
     /// The definition as the sandbox gets it.
-    pub(super) fn guest_spec(
-        &self,
-        definition: &Definition,
-        environment: &Environment,
-    ) -> FunctionSpec {
+    pub(super) fn guest_spec(&self, definition: &Definition, environment: &Environment) -> FunctionSpec {
         let mut spec = sql_types::guest_spec(&definition.spec);
         spec.interpreter = self.interpreter;
         spec.files_digest = self.files_digest.clone();

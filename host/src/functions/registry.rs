@@ -110,11 +110,7 @@ impl Version {
     }
 
     /// A version that was kept, with today's environment.
-    fn stored(
-        stored: StoredFunction,
-        today: (Arc<Environment>, Option<EnvironmentMark>),
-        now: u64,
-    ) -> Self {
+    fn stored(stored: StoredFunction, today: (Arc<Environment>, Option<EnvironmentMark>), now: u64) -> Self {
         Self {
             has_its_environment: stored.environment == today.1,
             ..Self::new(stored.id, stored.definition, (today.0, stored.environment), now)
