@@ -20,7 +20,6 @@ use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -62,7 +61,6 @@ struct EnvironmentLimits {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     variables: Variables,
-    revision: u64,
 }
 
 impl Environment {
@@ -81,11 +79,13 @@ impl Environment {
     pub fn to_map(&self) -> BTreeMap<String, String> {
         self.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
+}
 
-    /// A number that changes when the function's variables do: 0 without variables, else one that
-    /// no other environment of this process has or had.
-    pub fn revision(&self) -> u64 {
-        self.revision
+#[cfg(test)]
+impl FromIterator<(&'static str, &'static str)> for Environment {
+    fn from_iter<T: IntoIterator<Item = (&'static str, &'static str)>>(variables: T) -> Self {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), Zeroizing::new(value.to_owned()));
+        Self { variables: variables.into_iter().map(owned).collect() }
     }
 }
 
@@ -208,19 +208,15 @@ fn fingerprint(path: &Path) -> Option<Fingerprint> {
     std::fs::metadata(path).ok().map(|metadata| Fingerprint::of(&metadata))
 }
 
-/// Reads the file. Environments that did not change stay the same object with the same revision.
+/// Reads the file. Environments that did not change stay the same object.
 fn load(path: &Path, config: &EnvironmentConfig, before: &Loaded) -> Result<Loaded, EnvironmentError> {
-    static REVISION: AtomicU64 = AtomicU64::new(1);
     let text = read(path, config.file_bytes)?;
     let limits = EnvironmentLimits { function_bytes: config.function_bytes };
     let functions = file::parse(&text, &limits)
         .map_err(|source| EnvironmentError::Content { path: path.to_owned(), source })?;
     let keep = |(name, variables): (_, Variables)| {
         let same = before.get(&name).filter(|environment| environment.variables == variables);
-        let environment = same.cloned().unwrap_or_else(|| {
-            let revision = if variables.is_empty() { 0 } else { REVISION.fetch_add(1, Ordering::Relaxed) };
-            Arc::new(Environment { variables, revision })
-        });
+        let environment = same.cloned().unwrap_or_else(|| Arc::new(Environment { variables }));
         (name, environment)
     };
     Ok(functions.into_iter().map(keep).collect())
@@ -307,19 +303,6 @@ mod tests {
         assert_eq!(fixture.now(), "K=4");
         std::fs::write(fixture.path(), "").unwrap();
         assert_eq!(fixture.now(), "", "an empty file takes everything away");
-    }
-
-    #[test]
-    fn revisions_follow_the_variables() {
-        let fixture = Fixture::new("[udf_env]\n\"a.f\" = { K = \"1\" }\n\"a.g\" = { K = \"1\" }");
-        let revisions = || ["f", "g", "h"].map(|name| fixture.environments.of("a", name).revision());
-        let before = revisions();
-        assert!(before[0] != before[1] && before[2] == 0);
-        std::fs::write(fixture.path(), "[udf_env]\n\"a.f\" = { K = \"2\" }\n\"a.g\" = { K = \"1\" }")
-            .unwrap();
-        fixture.now();
-        let after = revisions();
-        assert!(after[0] != before[0] && after[1] == before[1], "{before:?} {after:?}");
     }
 
     #[test]

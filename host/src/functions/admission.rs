@@ -218,7 +218,8 @@ mod tests {
     async fn a_place_that_is_given_back_goes_to_who_waits() {
         let admission = admission(1, 1, 10, 60);
         let held = admission.enter("a", &demand(1)).await.unwrap();
-        let (entered, ()) = tokio::join!(admission.enter("b", &demand(1)), async {
+        let one = demand(1);
+        let (entered, ()) = tokio::join!(admission.enter("b", &one), async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             drop(held);
         });

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use vivarium_runtime::{Capabilities, Engine, FunctionSpec, Image, Limits};
+use vivarium_runtime::{Capabilities, Engine, Image, Limits};
 
 pub use self::admission::Admission;
 pub use self::definition::Definition;
@@ -48,7 +48,6 @@ use crate::environment::{Environment, Environments};
 use crate::imports::Imports;
 use crate::metrics::{Levels, Metrics};
 use crate::packages::{self, Packages};
-use crate::sql_types::Dialect;
 use crate::token::{Grant, MAX_FUNCTION_BYTES, MAX_TENANT_BYTES, TokenError, Tokens};
 use crate::workers::WorkerPool;
 

@@ -185,7 +185,7 @@ pub enum ImportProblem {
 
 impl ImportProblem {
     /// Whether the server is to blame and may recover, so that kept content can take its place.
-    pub(super) fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Unresolved { .. }
             | Self::Connection { .. }

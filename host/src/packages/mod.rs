@@ -39,7 +39,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vivarium_runtime::Interpreter;
 
 pub use self::config::PackagesConfig;
@@ -80,7 +80,8 @@ pub struct Collected {
 }
 
 /// One chosen package.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ResolvedPackage {
     /// Its normalised name.
     pub name: String,
