@@ -1,13 +1,20 @@
 """SQL in the real engine over functions that Vivarium serves."""
 
+import os
 import platform
 import sys
+import time
 import unittest
+import urllib.request
 
 if platform.machine() != "x86_64":
     sys.exit(0)  # the engine exists for no other machine
 
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
 from databend_engine import Engine
+
+STATUS = os.environ["VIVARIUM_STATUS"]
 
 IDENTITY = "def same(x):\n    return x\n"
 
@@ -52,6 +59,11 @@ def spelled(sql_type, nullable=True):
     word, _, rest = sql_type.partition(" UNSIGNED")
     base = UNSIGNED[word] if sql_type.endswith(" UNSIGNED") and not nullable else sql_type
     return f"{base} NULL" if nullable else base
+
+
+def get(path):
+    with urllib.request.urlopen(f"http://{STATUS}{path}", timeout=10) as answer:
+        return answer.read().decode()
 
 
 class EngineTest(unittest.TestCase):
@@ -118,6 +130,23 @@ class EngineTest(unittest.TestCase):
         self.define("no_module", "import nothing_like_this\ndef no_module(x): return x\n", "no_module", ["INT"], "INT")
         self.assertIn("nothing_like_this", self.refused("SELECT no_module(number::INT) FROM numbers(2)"))
         self.assertEqual(self.engine.rows("SELECT fails(number::BIGINT) FROM numbers(2)"), [(0,), (1,)])
+
+    def test_a_batch_that_failed_does_not_fail_nine_times(self):
+        self.define("spins", "def spins(x):\n    while True: pass\n", "spins", ["BIGINT"], "BIGINT")
+        began = time.monotonic()
+        message = self.refused("SELECT spins(number::BIGINT) FROM numbers(3)")
+        took = time.monotonic() - began
+        self.assertRegex(message, "deadline_ms|fuel")
+        samples = {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(get("/metrics"))
+            for sample in family.samples
+        }
+        self.assertEqual(samples["udf_server_requests_count_total", "spins"], 9, "the engine tries again")
+        hit = [value for (name, *labels), value in samples.items() if name == "vivarium_limits_hit_total"]
+        self.assertEqual(sum(hit), 1, samples)
+        # Nine deadlines of 6 s would be 54 s; the engine itself waits about 13 s between its attempts.
+        self.assertLess(took, 40)
 
     def test_functions_without_arguments(self):
         self.define("answer", "def answer():\n    return 42\n", "answer", [], "BIGINT")
