@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use vivarium_tests::{Server, binary, package_file, python, workspace};
+use vivarium_tests::{Server, binary, free_port, package_file, python, uv, workspace};
 
 /// Limits that a test can wait for, also when the machine is busy with other things.
 const CONFIG: &str = "
@@ -123,4 +123,37 @@ fn provisioned_functions_survive_a_restart() {
     drop(server);
     let server = Server::start(folder.path(), CONFIG);
     server.check("check_restart.py", &["call", headers]);
+}
+
+#[test]
+fn functions_bring_packages_files_and_an_environment() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let environment = folder.path().join("environment.toml");
+    std::fs::write(
+        &environment,
+        "[udf_env]\n\"tests.secret\" = { API_KEY = \"hidden-1\", MODE = \"fast\" }\n",
+    )
+    .expect("a file of environments");
+    let port = free_port();
+    let config = format!(
+        "{CONFIG}
+[packages]
+resolver = {:?}
+[imports]
+schemes = [\"http\"]
+allowed_hosts = [\"127.0.0.1:{port}\"]
+allow_private_addresses = true
+revalidate_s = 1
+[environment]
+file = {environment:?}
+",
+        uv()
+    );
+    let path = folder.path().to_str().expect("a path in UTF-8");
+    let port = port.to_string();
+    for phase in ["first", "again"] {
+        let server = Server::start_with_cache(folder.path(), &config, &folder.path().join("cache"));
+        server.check("check_dependencies.py", &[phase, path, &port]);
+        assert_eq!(server.terminate(), Some(0), "a graceful end");
+    }
 }

@@ -80,6 +80,10 @@ pub struct ServerConfig {
     /// Default: `cache` inside `state_dir`.
     pub cache_dir: Option<PathBuf>,
 
+    /// Whether the interpreter with NumPy is made ready at the start, in the background (some ten seconds
+    /// the first time, when it is compiled), instead of when a function first needs it. Default: true.
+    pub numpy_at_start: bool,
+
     /// Threads that run guest code; one tenant holds at most `tenants.max_workers` of them.
     /// Default: 0, four for each core.
     pub workers: usize,
@@ -149,6 +153,7 @@ impl Default for ServerConfig {
             advertised_endpoint: None,
             state_dir: PathBuf::from("vivarium-state"),
             cache_dir: None,
+            numpy_at_start: true,
             workers: 0,
             build_workers: nonzero(4),
             max_queued_jobs: 4096,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tonic::transport::Server as GrpcServer;
-use vivarium_runtime::{Engine, EngineConfig, EngineError};
+use vivarium_runtime::{Engine, EngineConfig, EngineError, Interpreter};
 
 use crate::config::Config;
 use crate::connections::Connections;
@@ -162,6 +162,9 @@ impl Server {
             workers = config.worker_pool().threads,
             "sandbox ready"
         );
+        if config.server.numpy_at_start {
+            prepare_numpy(engine.clone()).map_err(StartError::Thread)?;
+        }
         let workers = WorkerPool::start("worker", config.worker_pool()).map_err(StartError::Thread)?;
         let metrics = Arc::new(Metrics::new(&config.metrics));
         let mut functions =
@@ -259,6 +262,17 @@ impl Server {
         let _ = tokio::time::timeout(FAREWELL, serving).await;
         Ok(Ended::Cut)
     }
+}
+
+/// Makes the interpreter with NumPy ready on a thread of its own. Functions that need it meanwhile wait
+/// for it; if it fails here, the first of them tries again and has the error.
+fn prepare_numpy(engine: Engine) -> std::io::Result<()> {
+    let prepare = move || {
+        if let Err(error) = engine.prepare(Interpreter::NumPy) {
+            tracing::error!(error = error.to_string(), "the interpreter with NumPy cannot be made ready");
+        }
+    };
+    std::thread::Builder::new().name("numpy".to_owned()).spawn(prepare).map(|_| ())
 }
 
 async fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), ServerError> {

@@ -1,6 +1,7 @@
 """Functions with packages, imported files and an environment, from empty caches and again.
 
-Usage: check_dependencies.py PHASE FOLDER, where PHASE is `first`, then, on a restarted server, `again`.
+Usage: check_dependencies.py PHASE FOLDER PORT, where PHASE is `first`, then, on a restarted server, `again`; the
+bucket is on PORT.
 """
 
 import http.server
@@ -18,7 +19,7 @@ import grpc
 import pyarrow as pa
 import service
 
-PHASE, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2])
+PHASE, FOLDER, PORT = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
 
 
 def archive(files):
@@ -44,7 +45,7 @@ class Bucket(http.server.ThreadingHTTPServer):
 
     def __init__(self, files):
         self.files, self.requests = dict(files), []
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", PORT), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def url(self, name):

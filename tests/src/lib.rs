@@ -39,6 +39,12 @@ pub fn uv() -> PathBuf {
     package_file("bin/uv")
 }
 
+/// A port on loopback that nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    listener.and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
 fn from_environment(variable: &str) -> PathBuf {
     let Some(value) = std::env::var_os(variable) else {
         panic!("{variable} is not set: run the tests with `cargo xtask test`");
@@ -54,15 +60,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with its state in `folder`. `config` is TOML, without `[server]`'s addresses
-    /// and directories.
+    /// Starts a server with its state in `folder`. `config` is TOML without `[server]`; what the sandbox
+    /// compiles is shared by all tests.
     pub fn start(folder: &Path, config: &str) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
-        let address = format!("127.0.0.1:{port}");
+        Self::start_with_cache(folder, config, &binary().with_file_name("vivarium-test-cache"))
+    }
+
+    /// As [`Server::start`], with a cache of its own.
+    pub fn start_with_cache(folder: &Path, config: &str, cache_dir: &Path) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
         let file = folder.join("vivarium.toml");
+        let config = format!("{config}\n[server]\ncache_dir = {cache_dir:?}\nimage_wait_s = 300\n");
         std::fs::write(&file, config).expect("a configuration file");
         let mut child = Command::new(binary())
             .args(["serve", "--flight", &address, "--config"])
