@@ -200,7 +200,7 @@ pub enum ArchiveError {
         entry: String,
     },
     /// The content has another size than is said.
-    #[error("entry {entry} unpacks to {} {size} bytes, its declared size", if *more { "more than the" } else { "fewer than the" })]
+    #[error("entry {entry} unpacks to {} than the {size} bytes, its declared size", if *more { "more" } else { "fewer" })]
     Size {
         /// The entry.
         entry: String,
@@ -247,7 +247,7 @@ fn subject(limit: &str, entry: Option<&str>) -> String {
 pub(super) fn shown(name: &[u8]) -> String {
     const MOST_CHARS: usize = 80;
     let text = String::from_utf8_lossy(name);
-    let mut shown: String = text.chars().take(MOST_CHARS).collect::<String>().escape_debug().collect();
+    let mut shown: String = text.chars().take(MOST_CHARS).flat_map(char::escape_debug).collect();
     if text.chars().nth(MOST_CHARS).is_some() {
         shown.push('…');
     }

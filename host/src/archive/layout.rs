@@ -55,8 +55,8 @@ pub(super) fn read<'a>(archive: &'a [u8], limits: &ArchiveLimits) -> Result<Vec<
     let mut tree = Tree::default();
     let mut paths = Vec::with_capacity(records.len());
     for record in &records {
-        check_features(record)?;
         check_sizes(record, limits)?;
+        check_features(record)?;
         let marked = record.flags & UTF8_NAME != 0;
         let path = names::check_path(record.name, marked, record.is_directory, limits.path_bytes)
             .map_err(|problem| ArchiveError::Name { entry: record.shown(), problem })?;
@@ -129,6 +129,9 @@ fn place<'a>(
     if first != 0 {
         let bytes = usize::try_from(first).unwrap_or(usize::MAX);
         return Err(ArchiveError::LeadingData { bytes });
+    }
+    if let Some(last) = order.last().map(|index| &records[*index]).filter(|last| last.offset >= directory) {
+        return Err(ArchiveError::Overlap { entry: last.shown(), other: "the central directory".to_owned() });
     }
     for (position, index) in order.iter().enumerate() {
         let record = &records[*index];

@@ -275,7 +275,7 @@ mod tests {
             ),
             (
                 "[udf_env]\n\"a.f\" = { KEY = \"s3cret }",
-                "line 2: it is not TOML: invalid basic string, expected `\"`",
+                "line 2: it is not TOML: unclosed inline table, expected `}`",
             ),
             (
                 "[udf_env]\n\n\"a.f\" = { key = \"s3cret\" }",

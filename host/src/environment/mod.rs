@@ -192,7 +192,8 @@ impl Environments {
         state.seen = now;
         match load(path, &self.config, &state.functions) {
             Ok(functions) => {
-                tracing::info!(path = %path.display(), functions = functions.len(), "the environments were read again");
+                let count = functions.len();
+                tracing::info!(path = %path.display(), functions = count, "the environments were read again");
                 state.functions = functions;
             }
             Err(error) => tracing::error!(%error, "the functions keep the environments that they had"),

@@ -55,7 +55,7 @@ fn parse(rule: &str) -> Option<HostRule> {
     };
     // An IPv6 address stands in brackets, as in a URL.
     let (host, port) = match rest.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?,
+        Some(rest) => rest.split_once(']').filter(|(host, _)| host.contains(':'))?,
         None => rest.split_at(rest.find(':').unwrap_or(rest.len())),
     };
     let port = match port.strip_prefix(':') {

@@ -264,7 +264,8 @@ impl Imports {
                 Err(ImportProblem::Status { host: target.host().to_owned(), status: 304 })
             }
             (Err(problem), Some(kept)) if self.config.stale_if_error && problem.is_transient() => {
-                tracing::warn!(location = shown(&import.location), %problem, "an import is used without asking its server");
+                let location = shown(&import.location);
+                tracing::warn!(location, %problem, "an import is used without its server's consent");
                 Ok(kept.into())
             }
             (Err(problem), _) => Err(problem),

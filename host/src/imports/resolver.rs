@@ -46,7 +46,8 @@ impl Resolver for CheckedResolver {
                 Ok(()) => allowed.push(*address),
                 // Only the operator learns the address: a stranger could map the network by names.
                 Err(kind) => {
-                    tracing::info!(host = uri.host(), %address, %kind, "an import's host must not be reached");
+                    let host = uri.host();
+                    tracing::info!(host, %address, %kind, "an import's host must not be reached");
                     refused.get_or_insert(kind);
                 }
             }

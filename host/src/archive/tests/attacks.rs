@@ -135,7 +135,10 @@ fn attack_31_names_that_are_or_look_the_same_are_refused() {
             "the names `A.py` and `a.py` differ in case or look-alike characters only",
         ),
         (named(&["d/a", "D/b"]), "the names `D` and `d` differ in case or look-alike characters only"),
-        (named(&["é", "e\u{301}"]), "the names `é` and `é` differ in case or look-alike characters only"),
+        (
+            named(&["é", "e\u{301}"]),
+            "the names `e\\u{301}` and `é` differ in case or look-alike characters only",
+        ),
         (
             named(&["ﬁle.py", "file.py"]),
             "the names `file.py` and `ﬁle.py` differ in case or look-alike characters only",
@@ -164,7 +167,7 @@ fn attack_32_bombs_are_refused_before_they_are_unpacked() {
     assert_refused([
         (
             Zip::of([Member::deflated("bomb", &zeros)]),
-            "entry `bomb`: the ratio of unpacked to packed size is 1030; limit archives.ratio is 100",
+            "entry `bomb`: the ratio of unpacked to packed size is 1029; limit archives.ratio is 100",
         ),
         (lie(5 << 20), "entry `bomb`: the unpacked size is 5242880; limit archives.entry_bytes is 4194304"),
         // The size is a lie: no more than it is unpacked.
@@ -225,7 +228,7 @@ fn attack_32_entries_that_share_bytes_are_refused() {
             "entry `b` overlaps the central directory",
         ),
         (two(|zip| zip.members[1].offset = Some(5000)), "entry `b` overlaps the central directory"),
-        (two(|zip| zip.members[1].offset_shift = -1), "there is no local header at byte 31"),
+        (two(|zip| zip.members[1].offset_shift = -1), "entry `a` overlaps `b`"),
     ]);
 }
 
@@ -263,7 +266,7 @@ fn attack_33_an_archive_with_two_ends_is_refused() {
     let behind = [&plain[..], &other].concat();
     assert_eq!(
         read_bytes(&behind).unwrap_err().to_string(),
-        "the end record says that the central directory's offset is 39; it is 217"
+        "the end record says that the central directory's offset is 39; it is 219"
     );
 
     // The comment of the first end record covers the second archive.
@@ -273,13 +276,13 @@ fn attack_33_an_archive_with_two_ends_is_refused() {
     assert_eq!(read_bytes(&commented), Err(ArchiveError::TwoEnds { first, second }));
     assert_eq!(
         read_bytes(&commented).unwrap_err().to_string(),
-        "it has two end records, at bytes 156 and 265"
+        "it has two end records, at bytes 158 and 269"
     );
 
     // A signature in the comment without a record: who searches for the last one finds it.
     let comment = [&b"PK\x05\x06"[..], &[0xff; 30]].concat();
     assert_refused([
-        (two(|zip| zip.comment = comment), "it has two end records, at bytes 156 and 178"),
+        (two(|zip| zip.comment = comment), "it has two end records, at bytes 158 and 180"),
         (two(|zip| zip.comment = b"PK\x03\x04".to_vec()), "the archive's comment contains a ZIP record"),
         (
             two(|zip| zip.comment = b"....PK\x01\x02....".to_vec()),
@@ -319,11 +322,11 @@ fn attack_33_headers_that_contradict_each_other_are_refused() {
         ),
         (
             local(|h| h.checksum = 5),
-            "entry `a`: its local header says checksum 5, the central directory 1929116595",
+            "entry `a`: its local header says checksum 5, the central directory 4274335913",
         ),
         (
             local(|h| h.checksum = 0),
-            "entry `a`: its local header says checksum 0, the central directory 1929116595",
+            "entry `a`: its local header says checksum 0, the central directory 4274335913",
         ),
         (local(|h| h.size = 3), "entry `a`: its local header says size 3, the central directory 7"),
         (local(|h| h.packed = 3), "entry `a`: its local header says packed size 3, the central directory 7"),
@@ -340,11 +343,11 @@ fn attack_33_content_that_is_not_what_was_declared_is_refused() {
     assert_refused([
         (
             both(stored(), |h| h.checksum = 5),
-            "entry `a`: its content has checksum 72fbf1f3, 00000005 is declared",
+            "entry `a`: its content has checksum fec530a9, 00000005 is declared",
         ),
         (
             both(deflated(), |h| h.checksum = 5),
-            "entry `a`: its content has checksum 72fbf1f3, 00000005 is declared",
+            "entry `a`: its content has checksum fec530a9, 00000005 is declared",
         ),
         (both(deflated(), |h| h.size = 6), "entry `a` unpacks to more than the 6 bytes, its declared size"),
         (both(deflated(), |h| h.size = 8), "entry `a` unpacks to fewer than the 8 bytes, its declared size"),
@@ -365,7 +368,7 @@ fn attack_33_content_that_is_not_what_was_declared_is_refused() {
             "entry `a`: its compressed data is broken",
         ),
     ]);
-    assert_eq!((checksum(b"content"), deflate(b"content").len()), (0x72fb_f1f3, 9));
+    assert_eq!((checksum(b"content"), deflate(b"content").len()), (0xfec5_30a9, 9));
 }
 
 #[test]
@@ -397,7 +400,7 @@ fn attack_33_data_descriptors_that_lie_are_refused() {
         (streamed(|a| a.local.size = 5), "entry `a`: its local header says size 5, the central directory 7"),
         (
             streamed(|a| a.local.checksum = 5),
-            "entry `a`: its local header says checksum 5, the central directory 1929116595",
+            "entry `a`: its local header says checksum 5, the central directory 4274335913",
         ),
         (
             one(|a| {

@@ -132,7 +132,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn honest_archives_come_back_as_they_were(members in members(), reversed: bool, comment in "[ -~]{0,20}") {
+    fn honest_archives_come_back_as_they_were(
+        members in members(),
+        reversed: bool,
+        comment in "[ -~]{0,20}",
+    ) {
         let zip = Zip { is_reversed: reversed, comment: comment.into_bytes(), ..Zip::of(members) };
         let found = read_bytes(&zip.bytes()).unwrap();
         prop_assert_eq!(found.len(), zip.members.len());
@@ -148,7 +152,10 @@ proptest! {
 
     /// What is still accepted is the same to a reader that never looks at the central directory.
     #[test]
-    fn changed_archives_are_refused_or_read_alike_by_all(members in members(), changes in vec(mutation(), 1..4)) {
+    fn changed_archives_are_refused_or_read_alike_by_all(
+        members in members(),
+        changes in vec(mutation(), 1..4),
+    ) {
         let mut bytes = Zip::of(members).bytes();
         for change in &changes {
             mutate(&mut bytes, change);

@@ -71,6 +71,11 @@ impl Fixture {
     }
 }
 
+/// The refusal of an import `a` whose host has such an address.
+fn unreachable(host: &str, kind: &str) -> String {
+    format!("import a: host {host} has {kind}, which imports must not reach (imports.allowed_networks)")
+}
+
 fn import(location: &str, url: &str) -> Import {
     Import { location: location.to_owned(), url: url.to_owned(), tag: None, headers: BTreeMap::new() }
 }
@@ -177,30 +182,18 @@ fn defaults_are_safe() {
     let imports = Imports::new(&config, directory.path()).unwrap();
     for (url, expected) in [
         ("http://example.com/a", "import a: the URL's scheme `http` is not allowed (imports.schemes: https)"),
-        (
-            "https://localhost/a",
-            "import a: host localhost has a loopback address, which imports must not reach (imports.allowed_networks)",
-        ),
-        (
-            "https://127.0.0.1/a",
-            "import a: host 127.0.0.1 has a loopback address, which imports must not reach (imports.allowed_networks)",
-        ),
+        ("https://localhost/a", &unreachable("localhost", "a loopback address")),
+        ("https://127.0.0.1/a", &unreachable("127.0.0.1", "a loopback address")),
         (
             "https://169.254.169.254/latest/meta-data",
-            "import a: host 169.254.169.254 has the address of a cloud's metadata service, which imports must not reach (imports.allowed_networks)",
+            &unreachable("169.254.169.254", "the address of a cloud's metadata service"),
         ),
-        (
-            "https://[::1]/a",
-            "import a: host ::1 has a loopback address, which imports must not reach (imports.allowed_networks)",
-        ),
+        ("https://[::1]/a", &unreachable("::1", "a loopback address")),
         (
             "https://[::ffff:10.0.0.1]/a",
-            "import a: host ::ffff:10.0.0.1 has an IPv4 address embedded in an IPv6 one, which imports must not reach (imports.allowed_networks)",
+            &unreachable("::ffff:10.0.0.1", "an IPv4 address embedded in an IPv6 one"),
         ),
-        (
-            "https://10.1.2.3/a",
-            "import a: host 10.1.2.3 has a private address, which imports must not reach (imports.allowed_networks)",
-        ),
+        ("https://10.1.2.3/a", &unreachable("10.1.2.3", "a private address")),
     ] {
         assert_eq!(imports.fetch("t", &[import("a", url)]).unwrap_err().to_string(), expected);
     }
