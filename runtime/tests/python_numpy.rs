@@ -76,7 +76,7 @@ fn columns_are_arrays_without_a_copy() {
 fn results_are_arrays_without_a_copy() {
     // Input and output fit beside the interpreter only if neither is there twice. (What the guest
     // allocates takes a power of two, here 64 MiB each.)
-    const ROWS: usize = (60 << 20) / 8;
+    const ROWS: usize = (56 << 20) / 8;
     let code = "import numpy as np\ndef f(x):\n    result = np.asarray(x) + 0.5\n    return result\n";
     let spec = FunctionSpec {
         kind: FunctionKind::Vectorized,
