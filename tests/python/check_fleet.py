@@ -25,7 +25,7 @@ import pyarrow as pa  # noqa: E402
 from service import exchange  # noqa: E402
 from workers import Workers  # noqa: E402
 
-CONFIG = "[limits]\ndeadline_ms = 60_000\nmemory_bytes = 134_217_728\n[build_limits]\ndeadline_ms = 60_000\n"
+CONFIG = "[server]\nnumpy_at_start = false\n[limits]\ndeadline_ms = 60_000\nmemory_bytes = 134_217_728\n[build_limits]\ndeadline_ms = 60_000\n"
 PATIENCE_S = 120
 
 
