@@ -109,7 +109,7 @@ fn lie(zip: &mut Zip, what: u8, which: &Index, value: u32) {
         6 => zip.behind_directory = noise,
         7 => zip.trailing = noise,
         8 => {
-            let offset = Some(u64::from(value)).filter(|value| value % 2 == 0);
+            let offset = Some(u64::from(value)).filter(|value| value.is_multiple_of(2));
             zip.wide = Some(Wide { disks: 1, offset, ..Wide::default() });
         }
         _ if zip.members.is_empty() => {}
@@ -117,7 +117,7 @@ fn lie(zip: &mut Zip, what: u8, which: &Index, value: u32) {
             let at = which.index(zip.members.len());
             let other = zip.members[value as usize % zip.members.len()].central.name.clone();
             let member = &mut zip.members[at];
-            let header = if value % 2 == 0 { &mut member.local } else { &mut member.central };
+            let header = if value.is_multiple_of(2) { &mut member.local } else { &mut member.central };
             match what {
                 9 => header.name = other,
                 10 => header.flags = short,
