@@ -3,6 +3,7 @@
 mod attacks;
 mod keeping;
 mod server;
+mod tls;
 
 use std::io::Write as _;
 use std::num::NonZeroU64;
