@@ -43,9 +43,6 @@ pub struct PackagesConfig {
     pub allow: Vec<String>,
     /// Names of packages that may not be used even though `allow` has them. Default: none.
     pub deny: Vec<String>,
-    /// Refuse a wheel whose index publishes no SHA-256 for it. Without it the hash of the first
-    /// download is kept. Default: true.
-    pub require_hashes: bool,
 
     /// How long the versions that were chosen for a list of requirements are chosen again without
     /// asking, in seconds. Default: 86 400 (a day).
@@ -100,7 +97,6 @@ impl Default for PackagesConfig {
             exclude_newer: None,
             allow: vec!["*".to_owned()],
             deny: Vec::new(),
-            require_hashes: true,
             lock_lifetime_s: 86_400,
             stale_if_error: false,
             max_requirements: 64,

@@ -180,8 +180,8 @@ pub enum PackageError {
         /// What happened.
         problem: String,
     },
-    /// The index has no hash for a wheel.
-    #[error("the index publishes no SHA-256 for {package}, and packages.require_hashes is on")]
+    /// There is nothing to compare a wheel with.
+    #[error("the resolver (packages.resolver) knows no SHA-256 of {package}")]
     NoHash {
         /// Name and version.
         package: String,

@@ -58,19 +58,21 @@ impl<V: Clone> Memory<V> {
         }
         let maker = Arc::clone(self.inner().makers.entry(*key).or_default());
         let turn = maker.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = self.get(key, &is_good) {
-            return Ok(value);
-        }
-        let made = make();
+        let made = match self.get(key, &is_good) {
+            Some(value) => Ok(value),
+            None => make().map(|(value, weight)| {
+                self.inner().put(*key, value.clone(), weight, self.limit);
+                value
+            }),
+        };
         drop(turn);
         let mut inner = self.inner();
-        // Ours and the map's: nobody waits.
-        if Arc::strong_count(&maker) <= 2 {
+        drop(maker);
+        // Copies are made and dropped under the lock: the map's own is the last.
+        if inner.makers.get(key).is_some_and(|maker| Arc::strong_count(maker) == 1) {
             inner.makers.remove(key);
         }
-        let (value, weight) = made?;
-        inner.put(*key, value.clone(), weight, self.limit);
-        Ok(value)
+        made
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner<V>> {

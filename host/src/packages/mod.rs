@@ -6,8 +6,8 @@
 //! 1. *Resolve*: [uv](https://docs.astral.sh/uv/) as a child process chooses versions that have
 //!    pure-Python wheels for the sandbox's Python, which we describe to it; nothing is ever built. The
 //!    choice is kept for `packages.lock_lifetime_s`.
-//! 2. *Download*: exactly the chosen wheels, each compared with the SHA-256 that the index publishes,
-//!    and kept by it.
+//! 2. *Download*: exactly the chosen wheels, each compared with the SHA-256 that the index publishes (if
+//!    it publishes none: that of what the resolver saw), and kept by it.
 //! 3. *Unpack*: strictly, see [`crate::archive`] and the checks of `wheel`.
 //!
 //! What needs native code is not there. NumPy is: it is compiled into an interpreter of its own, which
@@ -223,7 +223,6 @@ impl Packages {
             folders,
             config.offline,
             config.exclude_newer,
-            config.require_hashes,
         ]);
         hash(text.to_string().as_bytes())
     }
@@ -261,20 +260,9 @@ impl Packages {
     }
 
     fn resolve(&self, requirements: &[Requirement]) -> Result<Lock, PackageError> {
-        let mut lock = self.resolver.resolve(requirements)?;
+        let lock = self.resolver.resolve(requirements)?;
         let versions = lock.packages.iter().map(Locked::title).collect::<Vec<_>>().join(", ");
         tracing::info!(requirements = resolver::join(requirements), versions, "packages were resolved");
-        for locked in &mut lock.packages {
-            if locked.sha256.is_none() {
-                if self.config.require_hashes {
-                    return Err(PackageError::NoHash { package: locked.title() });
-                }
-                let bytes = self.downloader.get(locked)?;
-                let hash = hash(&bytes);
-                self.store.put_wheel(&hash, &bytes)?;
-                locked.sha256 = Some(hash);
-            }
-        }
         Ok(lock)
     }
 

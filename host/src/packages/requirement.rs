@@ -162,17 +162,13 @@ fn other_source(text: &str) -> Option<&'static str> {
     if text.starts_with('-') {
         return Some("an option");
     }
-    if text.starts_with(['.', '/', '~', '\\']) || text.ends_with(".whl") || text.ends_with(".tar.gz") {
-        return Some("a local path");
-    }
-    let named = text.split_once(';').map_or(text, |(front, _)| front);
-    if named.contains('@') || named.contains("://") {
+    let front = text.split_once(';').map_or(text, |(front, _)| front);
+    if front.contains('@') || front.contains("://") {
         return Some("a URL");
     }
-    if named.contains(['/', '\\']) {
-        return Some("a local path");
-    }
-    None
+    let is_path = front.starts_with(['.', '~']) || front.contains(['/', '\\']);
+    let is_file = [".whl", ".zip", ".tar.gz"].iter().any(|suffix| front.ends_with(suffix));
+    (is_path || is_file).then_some("a local path")
 }
 
 #[cfg(test)]

@@ -205,7 +205,7 @@ mod tests {
             "while read line; do printf '<%s>' \"$line\"; done >&2; exit 1",
             PackagesConfig::default(),
         );
-        assert!(problem.contains("failed: <b>1><a ; os_name == 'nt'>;"), "{problem}");
+        assert!(problem.contains("failed: <b>1><a; os_name == 'nt'>;"), "{problem}");
     }
 
     #[test]
@@ -224,7 +224,7 @@ mod tests {
             PackagesConfig { resolve_timeout_s: std::num::NonZeroU64::MIN, ..PackagesConfig::default() };
         assert_eq!(
             problem("sleep 600", config),
-            "resolving b>1, a ; os_name == 'nt' took longer than packages.resolve_timeout_s, 1 s"
+            "resolving b>1, a; os_name == 'nt' took longer than packages.resolve_timeout_s, 1 s"
         );
     }
 
