@@ -1,7 +1,7 @@
 //! Runs what `host/packages/popular.toml` lists inside the sandbox, and prints the table that is
-//! `host/packages.md`. Needs the network and uv.
+//! `host/packages/packages.md`. Needs the network and uv.
 //!
-//! `cargo run --release --workspace --example packages -- [UV] > host/packages.md`
+//! `cargo run --release --workspace --example packages -- [UV] > host/packages/packages.md`
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,8 @@ struct Entry {
     /// Whether it cannot be had, because it needs native code.
     #[serde(default)]
     refused: bool,
+    /// What its import fails with in the sandbox.
+    fails: Option<String>,
 }
 
 const INTRODUCTION: &str = "\
@@ -42,13 +44,14 @@ const INTRODUCTION: &str = "\
 
 Packages that authors of functions reach for first. Each row was run: the package was resolved, downloaded,
 checked and unpacked by `vivarium_host::packages`, imported while an image was built, and called in a fork
-of the image; *gave* is what the call returned. Versions are the newest that have a pure-Python wheel;
-*files* is everything with dependencies, *image* is the time to build the image, imports included.
+of the image; *gave* is what the call returned. Versions are the newest that have a pure-Python wheel.
+*files* is everything with dependencies, *image* the time to build the image once, imports included, and
+*fuel* what that burned, in billions of units (`build_limits.fuel`); calls pay none of it.
 
-`cargo run --release --workspace --example packages -- PATH-OF-UV > host/packages.md` makes this page.
+`cargo run --release --workspace --example packages -- PATH-OF-UV > host/packages/packages.md` makes this page.
 
-| package | version | with dependencies | files | image | call | gave |
-|---|---|---|--:|--:|---|---|
+| package | version | with dependencies | files | image | fuel | call | gave |
+|---|---|---|--:|--:|--:|---|---|
 ";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -68,10 +71,10 @@ fn table() -> Result<(), Box<dyn Error>> {
         Engine::new(EngineConfig { cache_dir: Some(cache.join("engine")), ..EngineConfig::default() })?;
 
     print!("{INTRODUCTION}");
-    let (mut failures, mut refused) = (Vec::new(), Vec::new());
+    let (mut failures, mut refused, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     for entry in document.package {
-        let collected =
-            parse_requirements(&[entry.name.clone()]).and_then(|parsed| packages.collect(&parsed));
+        let collected = parse_requirements(std::slice::from_ref(&entry.name))
+            .and_then(|parsed| packages.collect(&parsed));
         match collected {
             Err(error) if entry.refused => {
                 let text = error.to_string();
@@ -84,6 +87,9 @@ fn table() -> Result<(), Box<dyn Error>> {
                     .push(format!("{}: expected to be refused, got {:?}", entry.name, collected.packages));
             }
             Ok(collected) => match call(&engine, &entry, &collected) {
+                Err(error) if entry.fails.as_deref().is_some_and(|text| error.to_string().contains(text)) => {
+                    failed.push((entry.name, entry.fails.unwrap_or_default()));
+                }
                 Ok((answer, row)) if answer == entry.expect => println!("{row}"),
                 Ok((answer, _)) => failures.push(format!("{}: gave {answer:?}", entry.name)),
                 Err(error) => failures.push(format!("{}: {error}", entry.name)),
@@ -92,6 +98,10 @@ fn table() -> Result<(), Box<dyn Error>> {
     }
     println!("\n## What needs native code\n\n| package | answer |\n|---|---|");
     for (name, answer) in refused {
+        println!("| {name} | {answer} |");
+    }
+    println!("\n## What the sandbox's Python lacks\n\n| package | its import says |\n|---|---|");
+    for (name, answer) in failed {
         println!("| {name} | {answer} |");
     }
     std::fs::remove_dir_all(cache)?;
@@ -126,8 +136,10 @@ fn call(engine: &Engine, entry: &Entry, collected: &Collected) -> Result<(String
         search_path: vec!["/packages".to_owned()],
         ..FunctionFiles::default()
     };
+    // Room for the largest of them.
+    let limits = BuildLimits { fuel: 1_000_000_000_000, deadline_ms: 300_000, ..BuildLimits::default() };
     let began = Instant::now();
-    let image = engine.build_image(&spec, &files, &BuildLimits::default())?;
+    let image = engine.build_image(&spec, &files, &limits)?;
     let built = began.elapsed();
 
     let column: ArrayRef = Arc::new(Int64Array::from_iter_values([1]));
@@ -150,11 +162,12 @@ fn call(engine: &Engine, entry: &Entry, collected: &Collected) -> Result<(String
     let bytes: usize = collected.files.iter().map(|(_, content)| content.len()).sum();
     let code = |text: &str| format!("`{}`", text.replace('|', "\\|").replace('\n', " "));
     let row = format!(
-        "| {} | {version} | {} | {:.1} MB | {} ms | {} | {} |",
+        "| {} | {version} | {} | {:.1} MB | {} ms | {:.1} | {} | {} |",
         entry.name,
         others.join(", "),
         bytes as f64 / 1e6,
         built.as_millis(),
+        image.build_usage().fuel as f64 / 1e9,
         code(&entry.run),
         code(&answer),
     );

@@ -10,6 +10,9 @@
 //!    it publishes none: that of what the resolver saw), and kept by it.
 //! 3. *Unpack*: strictly, see [`crate::archive`] and the checks of `wheel`.
 //!
+//! Packages find a few modules of the standard library that the sandbox has not, without function, so that
+//! those that import them in any case work: `bz2`, `ctypes`, `pydoc` and `ssl`.
+//!
 //! What needs native code is not there. NumPy is: it is compiled into an interpreter of its own, which
 //! [`Collected::interpreter`] then names. Pure-Python parts of a few packages that are published with
 //! native code only come with this program (`host/packages`).
@@ -403,6 +406,9 @@ impl Packages {
         }
         collected.files =
             files.into_iter().map(|(path, (_, content))| (path.to_owned(), Arc::clone(content))).collect();
+        let stand_ins = provided::STAND_IN_MODULES.iter();
+        collected.files.extend(stand_ins.map(|(path, content)| ((*path).to_owned(), Arc::from(*content))));
+        collected.files.sort();
         collected.packages = packages.iter().map(|locked| resolved(locked)).collect();
         Ok(())
     }

@@ -60,6 +60,15 @@ pub(super) const PROVIDED: [Provided; 6] = [
 /// Top-level modules of the sandbox that are in no package.
 pub(super) const OWN_MODULES: [&str; 5] = ["arrow_udf", "databend_udf", "numpy", "pyarrow", "vivarium"];
 
+/// Modules of the standard library that the sandbox lacks, but popular packages import without using
+/// them here; path and content.
+pub(super) const STAND_IN_MODULES: [(&str, &[u8]); 4] = [
+    ("bz2.py", include_bytes!("../../packages/modules/bz2.py")),
+    ("ctypes.py", include_bytes!("../../packages/modules/ctypes.py")),
+    ("pydoc.py", include_bytes!("../../packages/modules/pydoc.py")),
+    ("ssl.py", include_bytes!("../../packages/modules/ssl.py")),
+];
+
 /// What is provided under a normalised name.
 pub(super) fn find(name: &str) -> Option<&'static Provided> {
     PROVIDED.iter().find(|provided| provided.name == name)
