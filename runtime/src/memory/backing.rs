@@ -274,12 +274,11 @@ mod tests {
         assert_eq!(plan(&scattered).len(), 40);
         let close: Vec<PageRun> = (0..40).map(|at| run(at * 2, 1)).collect();
         assert_eq!(plan(&close).len(), 1);
-        let large = [run(0, 4000)].into_iter().chain((0..20).map(|at| run(5000 + at * 20, 1)));
-        let large: Vec<PageRun> = large.collect();
-        assert_eq!(plan(&large).len(), 16);
-        let sparse: Vec<PageRun> =
-            [run(0, 4000)].into_iter().chain((0..20).map(|at| run(5000 + at * 200, 1))).collect();
-        assert_eq!(plan(&sparse).len(), 21);
+        let behind_much = |step: usize| {
+            let few = (0..20).map(|at| run(5000 + at * step, 1));
+            plan(&[run(0, 4000)].into_iter().chain(few).collect::<Vec<_>>()).len()
+        };
+        assert_eq!((behind_much(10), behind_much(200)), (2, 21));
         let many: Vec<PageRun> = (0..1000).map(|at| run(at * at, 1)).collect();
         assert!(plan(&many).len() <= RUNS_MAX);
     }
