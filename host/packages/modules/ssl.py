@@ -3,6 +3,11 @@ the names that are used before anything connects. The sandbox has no network."""
 
 import enum
 
+# What it would have to be at least for packages that check it when they are imported.
+OPENSSL_VERSION = "OpenSSL 3.0.0 (a stand-in: the sandbox has none)"
+OPENSSL_VERSION_INFO = (3, 0, 0, 0, 0)
+OPENSSL_VERSION_NUMBER = 0x30000000
+
 
 class SSLError(OSError):
     pass
