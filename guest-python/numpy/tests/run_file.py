@@ -47,6 +47,7 @@ def prepare():
         setattr(core, name, absent_module(f"numpy._core.{name}"))
     absent_module("ctypes")
     core._multiarray_tests.get_fpu_mode = lambda: 0
+    os.getuid = lambda: 0  # pytest names its temporary folders by it
     for name in PACKAGES:
         package = importlib.import_module(f"numpy.{name}" if name else "numpy")
         package.__path__.append(f"{TESTS}/{name}" if name else TESTS)
