@@ -25,5 +25,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rustc-env={name}_WASM={}", artefact.display());
         println!("cargo::rustc-env={name}_DIGEST={}", recipe.guest(variant)?);
     }
+    let wheels = cache.wheels(&recipe)?;
+    println!("cargo::rerun-if-changed={}", wheels.display());
+    if !wheels.is_dir() {
+        println!("cargo::error=the wheels are not made yet: run `cargo xtask guest`");
+        return Ok(());
+    }
+    println!("cargo::rustc-env=VIVARIUM_WHEELS={}", wheels.display());
     Ok(())
 }

@@ -37,3 +37,32 @@ pub const IMPORTS: [&str; 5] = ["clock_time_get", "fd_write", "poll_oneoff", "pr
 
 /// The name of the module that [`IMPORTS`] come from.
 pub const IMPORT_MODULE: &str = "wasi_snapshot_preview1";
+
+/// A wheel without native code for a package that the sandbox brings itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Wheel {
+    /// Its file name, which holds name and version.
+    pub file_name: &'static str,
+    /// Its bytes.
+    pub bytes: &'static [u8],
+}
+
+macro_rules! wheel {
+    ($name:literal) => {
+        Wheel {
+            file_name: concat!($name, "-py3-none-any.whl"),
+            bytes: include_bytes!(concat!(env!("VIVARIUM_WHEELS"), "/", $name, "-py3-none-any.whl")),
+        }
+    };
+}
+
+/// The pure-Python part of packages that publish wheels with native code only, and wheels without code
+/// for what is in the modules already, by name. `wheels/build.py` makes them.
+pub static WHEELS: [Wheel; 6] = [
+    wheel!("arrow_udf-0.3.2"),
+    wheel!("databend_udf-0.2.20"),
+    wheel!("markupsafe-3.0.3"),
+    wheel!("msgpack-1.2.4"),
+    wheel!("numpy-2.4.6"),
+    wheel!("pyyaml-6.0.3"),
+];

@@ -98,7 +98,7 @@ pub struct ServerConfig {
     pub max_concurrent_exchanges: NonZeroUsize,
     /// Longest wait of an exchange for a place, in seconds. Default: 30.
     pub exchange_wait_s: u64,
-    /// Longest wait of an exchange for its function's image, in seconds. Default: 60.
+    /// Longest wait of an exchange for its function's image, in seconds. Default: 120.
     pub image_wait_s: u64,
     /// Longest time in which a client may neither send its next message nor take the next result,
     /// in seconds. Default: 300.
@@ -159,7 +159,7 @@ impl Default for ServerConfig {
             max_queued_jobs: 4096,
             max_concurrent_exchanges: nonzero(64),
             exchange_wait_s: 30,
-            image_wait_s: 60,
+            image_wait_s: 120,
             idle_timeout_s: 300,
             failure_memory_s: 60,
             host_memory_bytes: 20 << 30,

@@ -52,9 +52,10 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BuildLimits {
-    /// Fuel, in units of the cost model. Default: 50 billion.
+    /// Fuel, in units of the cost model. Large packages take over 200 billion to be compiled. Default: 300
+    /// billion.
     pub fuel: u64,
-    /// Wall-clock time, in milliseconds. Default: 30 000.
+    /// Wall-clock time, in milliseconds. Default: 90 000.
     pub deadline_ms: u64,
     /// Linear memory, in bytes, including the interpreter's own. Default: 256 MiB.
     pub memory_bytes: u64,
@@ -72,8 +73,8 @@ pub struct BuildLimits {
 impl Default for BuildLimits {
     fn default() -> Self {
         Self {
-            fuel: 50_000_000_000,
-            deadline_ms: 30_000,
+            fuel: 300_000_000_000,
+            deadline_ms: 90_000,
             memory_bytes: 256 << 20,
             log_bytes: 64 << 10,
             code_bytes: 1 << 20,

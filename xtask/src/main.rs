@@ -4,7 +4,6 @@ mod bench;
 mod clients;
 mod demo;
 mod guest;
-mod packages;
 mod product;
 mod test;
 
@@ -32,8 +31,6 @@ enum Command {
     },
     /// Stream a real data set through a provisioned function; builds whatever is missing.
     Demo,
-    /// Make the wheels that the server brings itself (host/packages) from their sources.
-    Packages,
     /// Run all tests; builds whatever is missing.
     Test {
         /// Arguments for `cargo test`, such as a test's name.
@@ -47,7 +44,6 @@ fn main() -> ExitCode {
         Command::Guest(arguments) => guest::run(&arguments),
         Command::Bench { arguments } => bench::run(&arguments),
         Command::Demo => demo::run(),
-        Command::Packages => packages::run(),
         Command::Test { arguments } => test::run(&arguments),
     };
     match result {

@@ -60,6 +60,14 @@ impl Cache {
         self.stage("python", &recipe.native())
     }
 
+    /// The folder of the wheels that a server brings itself: whether it is there is for the caller to see.
+    ///
+    /// # Errors
+    /// If the script that makes them cannot be read.
+    pub fn wheels(&self, recipe: &Recipe) -> Result<PathBuf, InputError> {
+        Ok(self.stage("wheels", &recipe.wheels()?))
+    }
+
     /// A module: whether it is there is for the caller to see.
     ///
     /// # Errors

@@ -19,6 +19,9 @@ const NUMPY_TOOLCHAIN: &[&str] =
 /// The profile, relative to `guest-python/`.
 const PROFILE: &str = "profile/cpython.profdata";
 
+/// What makes the wheels that a server brings itself, relative to `guest-python/`.
+const WHEELS_SCRIPT: &str = "wheels/build.py";
+
 /// Folders that never go into the guest, wherever they are.
 const LEFT_OUT: &[&str] = &["tests", "__pycache__"];
 
@@ -95,9 +98,28 @@ impl Recipe {
         self.folder.join(PROFILE)
     }
 
+    /// The script that makes the wheels.
+    pub fn wheels_script(&self) -> PathBuf {
+        self.folder.join(WHEELS_SCRIPT)
+    }
+
+    /// Names the wheels that a server brings itself: the same on every machine.
+    ///
+    /// # Errors
+    /// If the script that makes them cannot be read.
+    pub fn wheels(&self) -> Result<Digest, InputError> {
+        let mut hasher = Hasher::new("wheels");
+        for pin in &pins::PURE_PARTS {
+            hasher.add_list(pin.name, pin.sha256);
+        }
+        self.add_file(&mut hasher, Path::new(WHEELS_SCRIPT))?;
+        Ok(hasher.finish())
+    }
+
     /// The files and folders to watch for changes.
     pub fn watched(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        let folders = GUEST_FOLDERS.iter().map(|(name, _)| *name).chain([NUMPY_FOLDER, PROFILE]);
+        let folders =
+            GUEST_FOLDERS.iter().map(|(name, _)| *name).chain([NUMPY_FOLDER, PROFILE, WHEELS_SCRIPT]);
         folders.map(|name| self.folder.join(name))
     }
 

@@ -64,6 +64,32 @@ pub const NINJA: Pin = Pin {
     ],
 };
 
+/// Packages that publish wheels with native code only, of which we take the pure-Python part.
+pub const PURE_PARTS: [Pin; 3] = [
+    Pin {
+        name: "markupsafe",
+        version: "3.0.3",
+        sha256: &["722695808f4b6457b320fdc131280796bdceb04ab50fe1795cd540799ebe1698"],
+    },
+    Pin {
+        name: "msgpack",
+        version: "1.2.4",
+        sha256: &["475c44e12f2a5de766a8448783f149c9b33f3f49b88953c6cd739a77d93c732c"],
+    },
+    Pin {
+        name: "pyyaml",
+        version: "6.0.3",
+        sha256: &["d76623373421df22fb4cf8817020cbb7ef15c725b9d5e45f17e189bfc384190f"],
+    },
+];
+
+/// What pip reads the metadata of those source distributions with.
+pub const SETUPTOOLS: Pin = Pin {
+    name: "setuptools",
+    version: "84.2.1",
+    sha256: &["ca140b45d5325a9478f880e351484f62fef15f336462e449ca0c03c873d589c2"],
+};
+
 /// zlib 1.3.2, in the sources of the crate that binds it. Cargo checks the hash: it is the checksum
 /// in `Cargo.lock`.
 pub const ZLIB: Pin = Pin {
@@ -96,7 +122,7 @@ mod tests {
 
     #[test]
     fn hashes_are_sha256() {
-        for pin in [PYTHON, ZIG, TZDATA, NUMPY, CYTHON, NINJA, ZLIB] {
+        for pin in [PYTHON, ZIG, TZDATA, NUMPY, CYTHON, NINJA, SETUPTOOLS, ZLIB].iter().chain(&PURE_PARTS) {
             for hash in pin.sha256 {
                 assert_eq!(hex::decode(hash).unwrap().len(), 32, "{}", pin.name);
             }

@@ -1,11 +1,12 @@
 //! What the sandbox brings itself, so that no index is needed for it.
 //!
-//! `host/packages/build.py` makes the wheels. Some are the pure-Python part of packages whose indexes
+//! The wheels come with the guest. Some are the pure-Python part of packages whose indexes
 //! have wheels with native code only; others have no code and stand for what is in the sandbox already.
 
 use std::str::FromStr as _;
 
 use pep440_rs::Version;
+use vivarium_guest::WHEELS;
 
 use super::requirement::Requirement;
 
@@ -30,31 +31,25 @@ pub(super) enum Kind {
 }
 
 macro_rules! provided {
-    ($name:literal, $module:literal, $version:literal, $kind:ident) => {
+    ($index:literal, $name:literal, $version:literal, $kind:ident) => {
         Provided {
             name: $name,
             version: $version,
-            file_name: concat!($module, "-", $version, "-py3-none-any.whl"),
-            bytes: include_bytes!(concat!(
-                "../../packages/wheels/",
-                $module,
-                "-",
-                $version,
-                "-py3-none-any.whl"
-            )),
+            file_name: WHEELS[$index].file_name,
+            bytes: WHEELS[$index].bytes,
             kind: Kind::$kind,
         }
     };
 }
 
 /// All of them, by name.
-pub(super) const PROVIDED: [Provided; 6] = [
-    provided!("arrow-udf", "arrow_udf", "0.3.2", StandIn),
-    provided!("databend-udf", "databend_udf", "0.2.20", StandIn),
-    provided!("markupsafe", "markupsafe", "3.0.3", Wheel),
-    provided!("msgpack", "msgpack", "1.2.4", Wheel),
-    provided!("numpy", "numpy", "2.4.6", NumPy),
-    provided!("pyyaml", "pyyaml", "6.0.3", Wheel),
+pub(super) static PROVIDED: [Provided; 6] = [
+    provided!(0, "arrow-udf", "0.3.2", StandIn),
+    provided!(1, "databend-udf", "0.2.20", StandIn),
+    provided!(2, "markupsafe", "3.0.3", Wheel),
+    provided!(3, "msgpack", "1.2.4", Wheel),
+    provided!(4, "numpy", "2.4.6", NumPy),
+    provided!(5, "pyyaml", "6.0.3", Wheel),
 ];
 
 /// Top-level modules of the sandbox that are in no package.
@@ -107,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_wheels_are_what_they_are_called() {
-        for provided in PROVIDED {
+        for provided in &PROVIDED {
             let identity = Identity { name: provided.name, version: provided.version };
             let limits = crate::archive::ArchiveLimits::default();
             let files = wheel::unpack(provided.bytes, &identity, &limits).unwrap();

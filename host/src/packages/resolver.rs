@@ -38,7 +38,7 @@ impl Resolver {
         store.ensure(&python, target::interpreter_script(&python.display().to_string()).as_bytes(), 0o700)?;
         let overrides = folder.join("overrides.txt");
         store.ensure(&overrides, overrides_text().as_bytes(), 0o600)?;
-        for provided in PROVIDED {
+        for provided in &PROVIDED {
             store.ensure(&store.provided().join(provided.file_name), provided.bytes, 0o600)?;
         }
 

@@ -13,6 +13,7 @@ mod python;
 pub(crate) mod source;
 mod stdlib;
 pub(crate) mod unpack;
+mod wheels;
 mod zig;
 mod zlib;
 
@@ -41,7 +42,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (workspace, recipe, cache) = surroundings()?;
     let artefacts = if arguments.print {
         let artefact = |variant| cache.artefact(&recipe, variant);
-        Variant::ALL.into_iter().map(artefact).collect::<Result<Vec<_>, _>>()?
+        let mut artefacts = Variant::ALL.into_iter().map(artefact).collect::<Result<Vec<_>, _>>()?;
+        artefacts.push(cache.wheels(&recipe)?);
+        artefacts
     } else {
         build(&Context::new(workspace, recipe, cache, arguments.offline)?)?
     };
@@ -57,7 +60,7 @@ pub(crate) fn context() -> anyhow::Result<Context> {
     Context::new(workspace, recipe, cache, false)
 }
 
-/// Builds the modules that are not in the cache, and returns the paths of all.
+/// Builds the modules and wheels that are not in the cache, and returns the paths of all.
 pub(crate) fn build(context: &Context) -> anyhow::Result<Vec<PathBuf>> {
     let mut artefacts = Vec::new();
     for variant in Variant::ALL {
@@ -67,6 +70,7 @@ pub(crate) fn build(context: &Context) -> anyhow::Result<Vec<PathBuf>> {
         eprintln!("{name}: {} bytes, sha256 {digest}", module.len());
         artefacts.push(artefact);
     }
+    artefacts.push(wheels::build(context)?);
     Ok(artefacts)
 }
 

@@ -1,8 +1,8 @@
-"""Builds the wheels in this folder: the same bytes on every machine.
+"""Builds the wheels that a server brings itself: the same bytes on every machine.
 
-usage: build.py SDISTS DESTINATION (`cargo xtask packages` does it)
+usage: build.py DESTINATION SDIST... (`cargo xtask guest` does it)
 
-SDISTS is a folder with the source distributions of sdists.txt. Two kinds of wheels come out:
+The hashes of the source distributions were compared before. Two kinds of wheels come out:
 
 * the pure-Python part of packages whose index has wheels with native code only, with their licences,
 * wheels without code for what the sandbox has already, so that the resolver takes it for installed.
@@ -31,8 +31,6 @@ SOURCES = {
     "msgpack": Source("", "msgpack", "COPYING"),
     "pyyaml": Source("lib/", "yaml", "LICENSE"),
 }
-
-PINS = pathlib.Path(__file__).parent / "sdists.txt"
 
 # What the sandbox has without any package: name, version, what it is.
 BUILT_IN = [
@@ -67,17 +65,8 @@ def write_wheel(destination: pathlib.Path, name: str, version: str, files: dict[
             archive.writestr(entry, content)
 
 
-def pins() -> list[tuple[str, str, str]]:
-    """Name, version and SHA-256 of each source distribution."""
-    lines = [line.split() for line in PINS.read_text().splitlines() if not line.startswith("#")]
-    return [(*pin.split("=="), digest.removeprefix("--hash=sha256:")) for pin, digest in lines]
-
-
-def read_source(archive: pathlib.Path, digest: str) -> dict[str, bytes]:
-    content = archive.read_bytes()
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise SystemExit(f"{archive} does not have the pinned SHA-256")
-    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+def read_source(archive: pathlib.Path) -> dict[str, bytes]:
+    with tarfile.open(archive) as tar:
         members = [member for member in tar.getmembers() if member.isfile()]
         return {member.name.partition("/")[2]: tar.extractfile(member).read() for member in members}
 
@@ -95,10 +84,10 @@ def pure_part(source: Source, tree: dict[str, bytes], information: str) -> dict[
 
 
 def main() -> None:
-    sources, destination = map(pathlib.Path, sys.argv[1:])
-    for name, version, digest in pins():
-        tree = read_source(sources / f"{name}-{version}.tar.gz", digest)
-        files = pure_part(SOURCES[name], tree, f"{name}-{version}.dist-info")
+    destination, *sources = map(pathlib.Path, sys.argv[1:])
+    for source in sources:
+        name, _, version = source.name.removesuffix(".tar.gz").rpartition("-")
+        files = pure_part(SOURCES[name], read_source(source), f"{name}-{version}.dist-info")
         write_wheel(destination, name, version, files)
     for name, version, summary in BUILT_IN:
         fields = {"Metadata-Version": "2.1", "Name": name.replace("_", "-"), "Version": version, "Summary": summary}
