@@ -119,7 +119,7 @@ class Provisioning(unittest.TestCase):
             "unknown type": (json.dumps(good | {"input_types": ["FROG"]}), ["INVALID_ARGUMENT", "FROG"]),
             "broken type": (json.dumps(good | {"result_type": "DECIMAL(99, 2)"}), ["INVALID_ARGUMENT", "99"]),
             "wrong JSON type": (json.dumps(good | {"input_types": "INT"}), ["INVALID_ARGUMENT", "input_types"]),
-            "packages": (json.dumps(good | {"packages": ["humanize"]}), ["UNIMPLEMENTED", "packages"]),
+            "packages": (json.dumps(good | {"packages": ["humanize =="]}), ["INVALID_ARGUMENT", "`humanize ==`"]),
             "empty handler": (json.dumps(good | {"handler": ""}), ["INVALID_ARGUMENT", "handler"]),
         }
         for name, (text, expected) in cases.items():

@@ -1,6 +1,6 @@
 //! The words that name a type, in every spelling that is understood.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, IntervalUnit};
 
 /// What a word means once it has been looked up.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,7 +189,8 @@ pub(super) fn lookup(word: &str) -> Option<Named> {
         "TIME32" => Named::SizedTime(TimeWidth::Bits32),
         "TIME64" => Named::SizedTime(TimeWidth::Bits64),
         "DURATION" => Named::Duration,
-        "INTERVAL" | "MONTHDAYNANOINTERVAL" => Named::Interval,
+        "INTERVAL" => Named::Interval,
+        "MONTHDAYNANOINTERVAL" => Named::Plain(DataType::Interval(IntervalUnit::MonthDayNano)),
         "ARRAY" => Named::Array,
         "LIST" => Named::List,
         "LARGELIST" => Named::LargeList,
