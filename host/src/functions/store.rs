@@ -6,22 +6,21 @@
 //! a path. Files appear whole or not at all: they are written under another name, flushed to disk
 //! and renamed. All access goes through one directory handle that cannot be left.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::definition::{Definition, EnvironmentMark};
 use super::error::StoreError;
 use super::materials::Materials;
 use super::registry::VersionId;
+use crate::state_dir::{self, TEMPORARY_PREFIX};
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
+use cap_std::fs::Dir;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 const FUNCTIONS: &str = "functions";
 const IMAGES: &str = "images";
-/// Files of an interrupted write; removed at the next start.
-const TEMPORARY_PREFIX: &str = ".writing-";
 const FORMAT: u32 = 2;
 /// Key of [`EnvironmentMark`]s.
 const ENVIRONMENT_KEY: &str = "environment.key";
@@ -66,7 +65,7 @@ impl Store {
         std::fs::create_dir_all(path).map_err(failed)?;
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed)?;
         for name in [FUNCTIONS, IMAGES] {
-            create_directory(&root, name).map_err(failed)?;
+            state_dir::create_directory(&root, name).map_err(failed)?;
         }
         let store = Store { root, path: path.to_owned() };
         // Finds out now rather than at the first provisioning whether the directory is writable.
@@ -184,31 +183,7 @@ impl Store {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-        let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
-            return Err(ErrorKind::InvalidInput.into());
-        };
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        if parent != Path::new(".") {
-            create_directory(&self.root, parent)?;
-        }
-        let directory = self.root.open_dir(parent)?;
-        let temporary = format!("{TEMPORARY_PREFIX}{}", name.to_string_lossy());
-        let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
-        let mut file = directory.open_with(&temporary, &options)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        if let Err(error) = written.and_then(|()| directory.rename(&temporary, &directory, name)) {
-            // Best effort: the write has failed already, and the next start removes it as well.
-            let _ = directory.remove_file(&temporary);
-            return Err(error);
-        }
-        directory.open(".")?.sync_all()
-    }
-}
-
-fn create_directory(root: &Dir, path: impl AsRef<Path>) -> std::io::Result<()> {
-    match root.create_dir_with(path, DirBuilder::new().mode(0o700)) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        result => result,
+        state_dir::write(&self.root, path, bytes)
     }
 }
 

@@ -38,7 +38,7 @@ mod wheel;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -270,34 +270,38 @@ impl Packages {
     }
 
     fn unpack_all(&self, packages: &[&Locked]) -> Result<Vec<Arc<Unpacked>>, PackageError> {
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<Vec<(usize, Arc<Unpacked>)>, PackageError> {
-            let mut done = Vec::new();
-            while let Some((at, locked)) = {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                packages.get(at).map(|locked| (at, *locked))
-            } {
-                done.push((at, self.unpacked(locked)?));
-            }
-            Ok(done)
-        };
         let is_here =
             |locked: &&Locked| locked.sha256.is_some_and(|hash| self.unpacked.get(&hash, |_| true).is_some());
         let missing = packages.iter().filter(|locked| !is_here(locked)).count();
         if missing <= 1 {
             return packages.iter().map(|locked| self.unpacked(locked)).collect();
         }
+        let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let work = || {
+            let mut done = Vec::new();
+            while !failed.load(Ordering::Relaxed) {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(locked) = packages.get(at) else { break };
+                let unpacked = self.unpacked(locked);
+                failed.fetch_or(unpacked.is_err(), Ordering::Relaxed);
+                done.push((at, unpacked));
+            }
+            done
+        };
         let mut done = thread::scope(|scope| {
             let threads: Vec<_> = (0..missing.min(DOWNLOADS)).map(|_| scope.spawn(work)).collect();
             let mut all = Vec::with_capacity(packages.len());
             for thread in threads {
-                let failed = || PackageError::Resolver { problem: "a thread of it failed".to_owned() };
-                all.extend(thread.join().map_err(|_| failed())??);
+                let failed = |_| PackageError::Resolver { problem: "a thread of it failed".to_owned() };
+                all.extend(thread.join().map_err(failed)?);
             }
             Ok::<_, PackageError>(all)
         })?;
+        // In the order of the packages, and so of several failures the first package's is told: those
+        // before it were taken before it, and are here.
         done.sort_by_key(|(at, _)| *at);
-        Ok(done.into_iter().map(|(_, unpacked)| unpacked).collect())
+        done.into_iter().map(|(_, unpacked)| unpacked).collect()
     }
 
     /// A wheel's files, from memory, disk or the index, whichever has them first.
