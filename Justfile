@@ -18,7 +18,11 @@ ci:
 
 # Speed of our own parts (criterion), and of the same work natively
 bench *ARGS:
-    cargo xtask bench {{ARGS}}
+    cargo xtask bench parts {{ARGS}}
+
+# The server beside the native ones, through the same client
+bench-peers *ARGS:
+    cargo xtask bench peers {{ARGS}}
 
 # Format and lint
 check:

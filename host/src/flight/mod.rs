@@ -36,6 +36,7 @@
 //! opened one.
 
 mod aggregate;
+mod batches;
 mod ends;
 mod exchange;
 mod failures;

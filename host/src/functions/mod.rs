@@ -22,6 +22,7 @@ mod store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
 use vivarium_runtime::{Capabilities, Engine, Image, Limits};
@@ -34,7 +35,7 @@ pub use self::error::{
 };
 pub use self::materials::{ImportedDigest, Materials, of_script};
 pub use self::registry::{Version, VersionId};
-pub use self::session::{Cancelled, Sandbox, Session};
+pub use self::session::{Cancelled, Sandbox, Session, SessionSetup};
 
 use self::admission::Demand;
 use self::definition::EnvironmentMark;
@@ -273,15 +274,24 @@ impl Functions {
         let function = places.map(|limit| version.places(limit.get()));
         let demand = Demand { memory_bytes: limits.memory_bytes, function };
         let permit = self.admission.enter(&version.id.tenant, &demand).await?;
-        Ok(Session::new(
-            Arc::clone(version),
+        let setup = SessionSetup {
+            version: Arc::clone(version),
             image,
+            log_budget: AtomicUsize::new(usize::try_from(limits.log_bytes).unwrap_or(usize::MAX)),
             limits,
-            self.capabilities.clone(),
-            Arc::clone(&self.workers),
-            Arc::clone(&self.metrics),
-            permit,
-        ))
+            capabilities: self.capabilities.clone(),
+            demand,
+            workers: Arc::clone(&self.workers),
+            metrics: Arc::clone(&self.metrics),
+        };
+        Ok(Session::new(Arc::new(setup), permit))
+    }
+
+    /// One more session for an exchange that has one, if there is a place at once and the server has
+    /// places to spare.
+    pub fn open_beside(&self, setup: &Arc<SessionSetup>) -> Option<Session> {
+        let permit = self.admission.enter_if_spare(&setup.version.id.tenant, &setup.demand)?;
+        Some(Session::new(Arc::clone(setup), permit))
     }
 
     /// Refuses calls of a tenant's functions that the operator's environments know as `name`, or serves

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+mod batches;
 mod client;
 
 use std::num::NonZeroUsize;
