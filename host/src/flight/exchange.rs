@@ -34,6 +34,7 @@ use crate::functions::{CallRefused, Functions, SandboxError, Session, SessionErr
 use crate::metrics::{self, ExchangeMeter, Metrics};
 use crate::sql_types::Dialect;
 use crate::status::{Failure, status};
+use crate::tls::{ClientTenants, TlsService};
 
 /// Where messages for the client go.
 pub(super) type Results = mpsc::Sender<Result<FlightData, Status>>;
@@ -61,6 +62,7 @@ pub(super) struct ExchangeSettings {
     input_queue: usize,
     idle: Duration,
     limits: InputLimits,
+    pub(super) clients: ClientTenants,
     pub(super) failures: Arc<Failures>,
     /// Most sandboxes of one exchange.
     pub(super) sandboxes: usize,
@@ -76,6 +78,7 @@ impl ExchangeSettings {
             input_queue: config.server.input_queue_messages.get(),
             idle: Duration::from_secs(config.server.idle_timeout_s),
             sandboxes: config.sandboxes_per_exchange(),
+            clients: ClientTenants::new(&config.tls, TlsService::Flight),
             failures: Arc::new(Failures::new(Duration::from_secs(config.server.failure_memory_s))),
             limits: InputLimits {
                 batch_rows: config.server.max_batch_rows,
@@ -218,6 +221,7 @@ impl Exchange {
         let mut first = first.ok_or(RequestError::NoDescriptor)?;
         let target = request::target(first.flight_descriptor.take(), &self.caller)?;
         let version = self.functions.resolve(token, tenant, &target.function)?;
+        self.caller.check_certificate(&self.settings.clients, &version)?;
         let meter = metered.get_or_init(|| self.metrics.exchange(version.name()).into());
         let phase = target.phase(&version)?;
 
