@@ -60,8 +60,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with its state in `folder`. `config` is TOML without `[server]`; what the sandbox
-    /// compiles is shared by all tests.
+    /// Starts a server with its state in `folder`. `config` is TOML; what the sandbox compiles is shared
+    /// by all tests.
     pub fn start(folder: &Path, config: &str) -> Self {
         Self::start_with_cache(folder, config, &binary().with_file_name("vivarium-test-cache"))
     }
@@ -70,7 +70,12 @@ impl Server {
     pub fn start_with_cache(folder: &Path, config: &str, cache_dir: &Path) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let file = folder.join("vivarium.toml");
-        let config = format!("{config}\n[server]\ncache_dir = {cache_dir:?}\nimage_wait_s = 300\n");
+        let own = format!("[server]\ncache_dir = {cache_dir:?}\nimage_wait_s = 300\n");
+        // A section may appear once only.
+        let config = match config.contains("[server]\n") {
+            true => config.replace("[server]\n", &own),
+            false => format!("{config}\n{own}"),
+        };
         std::fs::write(&file, config).expect("a configuration file");
         let mut child = Command::new(binary())
             .args(["serve", "--flight", &address, "--config"])
