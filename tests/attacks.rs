@@ -46,7 +46,7 @@ fn attack_memory() {
 
 #[test]
 fn attack_isolation() {
-    attack("attack_isolation.py", &config(3_000_000_000, 120_000));
+    attack("attack_isolation.py", &config(500_000_000, 120_000));
 }
 
 #[test]
