@@ -28,3 +28,11 @@ bench-peers *ARGS:
 check:
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets -- --deny warnings
+
+# Write the tables of SECURITY.md anew, from the program
+security:
+    VIVARIUM_WRITE_SECURITY=1 cargo xtask test --test command_line -- security_md
+
+# Licences, sources, bans, and (with a network) advisories of what we depend on: `cargo install cargo-deny --locked`
+deny *ARGS:
+    cargo deny check {{ARGS}}

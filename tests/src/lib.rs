@@ -69,8 +69,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with its state in `folder`. `config` is TOML without `[server]`; what the sandbox
-    /// compiles is shared by all tests.
+    /// Starts a server with its state in `folder`. `config` is TOML; what the sandbox compiles is shared
+    /// by all tests.
     pub fn start(folder: &Path, config: &str) -> Self {
         Self::start_with_cache(folder, config, &binary().with_file_name("vivarium-test-cache"))
     }
@@ -78,7 +78,12 @@ impl Server {
     /// As [`Server::start`], with a cache of its own.
     pub fn start_with_cache(folder: &Path, config: &str, cache_dir: &Path) -> Self {
         let file = folder.join("vivarium.toml");
-        let config = format!("{config}\n[server]\ncache_dir = {cache_dir:?}\nimage_wait_s = 300\n");
+        let own = format!("[server]\ncache_dir = {cache_dir:?}\nimage_wait_s = 300\n");
+        // A section may appear once only.
+        let config = match config.contains("[server]\n") {
+            true => config.replace("[server]\n", &own),
+            false => format!("{config}\n{own}"),
+        };
         std::fs::write(&file, config).expect("a configuration file");
         let mut child = Command::new(binary())
             .args(["serve", "--flight", "127.0.0.1:0", "--config"])

@@ -14,6 +14,7 @@ mod admission;
 mod definition;
 mod error;
 mod images;
+mod inventory;
 mod materials;
 mod registry;
 mod session;
@@ -32,6 +33,7 @@ pub use self::error::{
     AdmissionError, CallRefused, ImageError, PrepareError, ProvisionError, SandboxError, SessionError,
     StartError, StoreError,
 };
+pub use self::inventory::{EnvironmentNames, Inventory, KeptFunction, KeptImage};
 pub use self::materials::{ImportedDigest, Materials, of_script};
 pub use self::registry::{Version, VersionId};
 pub use self::session::{Cancelled, Sandbox, Session, SessionSetup};
