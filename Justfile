@@ -20,6 +20,10 @@ ci:
 bench *ARGS:
     cargo xtask bench {{ARGS}}
 
+# Fuzz everything that reads a stranger's bytes, or one TARGET: `just fuzz flight --seconds 300`
+fuzz TARGET="" *ARGS:
+    cargo xtask fuzz {{ if TARGET == "" { "" } else { "--target " + TARGET } }} {{ARGS}}
+
 # Format and lint
 check:
     cargo fmt --all --check

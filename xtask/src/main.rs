@@ -3,6 +3,7 @@
 mod bench;
 mod clients;
 mod demo;
+mod fuzz;
 mod guest;
 mod product;
 mod test;
@@ -29,6 +30,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Fuzz what reads a stranger's bytes; a crash's input is kept.
+    Fuzz(fuzz::Arguments),
     /// Stream a real data set through a provisioned function; builds whatever is missing.
     Demo,
     /// Run all tests; builds whatever is missing.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Guest(arguments) => guest::run(&arguments),
         Command::Bench { arguments } => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Demo => demo::run(),
         Command::Test { arguments } => test::run(&arguments),
     };

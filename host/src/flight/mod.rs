@@ -39,6 +39,8 @@ mod aggregate;
 mod ends;
 mod exchange;
 mod failures;
+#[doc(hidden)]
+pub mod fuzzing;
 mod info;
 mod input;
 mod output;
