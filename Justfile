@@ -24,6 +24,10 @@ bench *ARGS:
 bench-peers *ARGS:
     cargo xtask bench peers {{ARGS}}
 
+# Fuzz everything that reads a stranger's bytes, or one TARGET: `just fuzz flight --seconds 300`
+fuzz TARGET="" *ARGS:
+    cargo xtask fuzz {{ if TARGET == "" { "" } else { "--target " + TARGET } }} {{ARGS}}
+
 # Format and lint
 check:
     cargo fmt --all --check

@@ -3,6 +3,7 @@
 mod bench;
 mod clients;
 mod demo;
+mod fuzz;
 mod guest;
 mod product;
 mod test;
@@ -26,6 +27,8 @@ enum Command {
     /// Measure speed; builds whatever is missing.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Fuzz what reads a stranger's bytes; a crash's input is kept.
+    Fuzz(fuzz::Arguments),
     /// Stream a real data set through a provisioned function; builds whatever is missing.
     Demo,
     /// Run all tests; builds whatever is missing.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Guest(arguments) => guest::run(&arguments),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Demo => demo::run(),
         Command::Test { arguments } => test::run(&arguments),
     };

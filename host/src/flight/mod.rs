@@ -40,6 +40,8 @@ mod batches;
 mod ends;
 mod exchange;
 mod failures;
+#[doc(hidden)]
+pub mod fuzzing;
 mod info;
 mod input;
 mod output;
