@@ -19,7 +19,12 @@ from workers import Workers
 
 ADD = "def add(a, b):\n    return a + b\n"
 TYPES = (["INT NULL", "INT NULL"], "INT NULL")
-BOUNDS = {"warm CreateWorker p99, ms": 2.0, "first answer of a new function p50, ms": 100.0, "a million rows, against echo": 2.0}
+BOUNDS = {
+    "warm CreateWorker p99, ms": 2.0,
+    "first answer of a new function, longest of 40, ms": 100.0,
+    "SELECT of a new function, longest of 40, ms": 100.0,
+    "a million rows, against echo": 2.0,
+}
 FOUND = {}
 
 
@@ -62,13 +67,28 @@ def first_answer():
     report("first answer of a new function, longest of 40, ms", max(times))
 
 
-def a_million_rows():
-    address = f"127.0.0.1:{free_port()}"
+def first_select(engine):
+    """The engine embedded here cannot provision in the middle of a SELECT, as a node does. So the function is
+    created with a token, forgotten, and provisioned again right before the SELECT: both are timed together."""
+    times = []
+    for number in range(40):
+        name, code = f"cold_{number}", ADD.replace("a + b", f"a + b + {1000 + number}")
+        engine.define(name, code, "add", ["INT", "INT"], "INT", TYPES)
+        engine.workers.drop(name)
+        began = time.perf_counter()
+        engine.workers.define(name, code, "add", *TYPES)
+        value = engine.value(f"SELECT {name}(1, 1)")
+        times.append((time.perf_counter() - began) * 1000)
+        assert value == 1002 + number
+    report("SELECT of a new function p50, ms", percentile(times, 0.5))
+    report("SELECT of a new function, longest of 40, ms", max(times))
+
+
+def a_million_rows(engine, address):
     file = pathlib.Path(__file__).parent / "servers/echo_server.py"
     echo = subprocess.Popen([sys.executable, str(file), address], stdout=subprocess.PIPE, env=os.environ)
     try:
         assert echo.stdout.readline()
-        engine = Engine(f"http://{address}")
         engine.define("add_up", ADD, "add", ["INT", "INT"], "INT", TYPES)
         engine.create("echo", "echo", ["INT", "INT"], "INT", f"http://{address}")
         times = {"add_up": [], "echo": []}
@@ -86,7 +106,10 @@ def a_million_rows():
 
 warm_create()
 first_answer()
-a_million_rows()
+echo_address = f"127.0.0.1:{free_port()}"
+databend = Engine(f"http://{echo_address}")
+first_select(databend)
+a_million_rows(databend, echo_address)
 over = [name for name, bound in BOUNDS.items() if FOUND[name] > bound]
 if "assert" in sys.argv[1:]:
     assert not over, over
