@@ -87,6 +87,11 @@ fn compat_databend_udf() {
 }
 
 #[test]
+fn compat_databend_udf_errors() {
+    check_files("check_databend_udf_errors.py", &[server_file("errors_server.py")]);
+}
+
+#[test]
 fn compat_arrow_udf() {
     let files = [server_file("arrow_server.py"), package_file("arrow_udf/test_udf.py")];
     check_files("check_arrow_udf.py", &files);

@@ -25,6 +25,9 @@ pub struct FunctionError {
     pub message: String,
     /// The exception's class, if an exception is behind it.
     pub class: Option<String>,
+    /// The class of Python's own that the exception is an instance of, if it is one of
+    /// [`FunctionError::BASES`].
+    pub base: Option<&'static str>,
     /// The user's frames of the traceback, at most 16 KiB.
     pub traceback: Option<String>,
     /// Zero-based row of the batch that was worked on.
@@ -82,6 +85,18 @@ impl FunctionErrorKind {
 }
 
 impl FunctionError {
+    /// Classes that clients of other projects' servers tell apart.
+    pub const BASES: [&str; 8] = [
+        "MemoryError",
+        "IndexError",
+        "KeyError",
+        "TypeError",
+        "ValueError",
+        "OSError",
+        "OverflowError",
+        "NotImplementedError",
+    ];
+
     /// Reads the guest's error object. Never fails: what cannot be understood becomes an internal
     /// error that shows the beginning of what was there.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
@@ -108,6 +123,10 @@ impl FunctionError {
                 .map_or(FunctionErrorKind::Internal, FunctionErrorKind::parse),
             message,
             class,
+            base: object
+                .get("base")
+                .and_then(Value::as_str)
+                .and_then(|base| Self::BASES.into_iter().find(|known| *known == base)),
             traceback,
             row: object.get("row").and_then(Value::as_u64),
             column: text("column", NAME_BYTES_MAX),
@@ -121,6 +140,7 @@ impl FunctionError {
             kind: FunctionErrorKind::Internal,
             message,
             class: None,
+            base: None,
             traceback: None,
             row: None,
             column: None,
@@ -147,13 +167,15 @@ mod tests {
     #[test]
     fn a_full_error_is_read() {
         let error = FunctionError::parse(
-            br#"{"kind": "exception", "message": "no\u001b[2J", "class": "ValueError", "row": 3, "column": "x",
+            br#"{"kind": "exception", "message": "no\u001b[2J", "class": "ValueError", "base": "ValueError", "row": 3, "column": "x",
                 "traceback": "File \"f.py\", line 2\r\nValueError: no"}"#,
         );
         assert_eq!(error.kind, FunctionErrorKind::Exception);
         assert_eq!(error.message, "no[2J");
         assert_eq!(error.traceback.as_deref(), Some("File \"f.py\", line 2\nValueError: no"));
         assert_eq!((error.row, error.column.as_deref()), (Some(3), Some("x")));
+        assert_eq!(error.base, Some("ValueError"));
+        assert_eq!(FunctionError::parse(br#"{"kind": "exception", "base": "Exception"}"#).base, None);
     }
 
     #[test]

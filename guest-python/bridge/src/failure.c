@@ -64,6 +64,7 @@ failure_clear(void)
     failure_last.row = -1;
     failure_last.has_class = failure_last.has_traceback = failure_last.has_column = false;
     failure_last.names_path = failure_last.has_arguments = false;
+    failure_last.base = NULL;
     failure_last.message[0] = failure_last.path[0] = '\0';
 }
 
@@ -191,11 +192,28 @@ take_bytes(PyObject *tuple, Py_ssize_t index, char *to, size_t limit)
     return true;
 }
 
-/* Fills class, message and traceback. Without help from Python code if that fails. */
+/* The first of the classes that clients tell apart which the exception is one of, or NULL. */
+static const char *
+base_of(PyObject *exception)
+{
+    PyObject *const classes[] = {
+        PyExc_MemoryError, PyExc_IndexError, PyExc_KeyError,      PyExc_TypeError,
+        PyExc_ValueError,  PyExc_OSError,    PyExc_OverflowError, PyExc_NotImplementedError,
+    };
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        if (PyErr_GivenExceptionMatches(exception, classes[i])) {
+            return ((PyTypeObject *)classes[i])->tp_name;
+        }
+    }
+    return NULL;
+}
+
+/* Fills class, base, message and traceback. Without help from Python code if that fails. */
 static void
 describe(PyObject *exception, bool keep_message)
 {
     PyObject *parts = NULL;
+    failure_last.base = base_of(exception);
     if (guest.describe_exception != NULL) {
         parts = PyObject_CallOneArg(guest.describe_exception, exception);
     }

@@ -18,6 +18,7 @@ typedef struct {
     FailureKind kind;
     int64_t row; /* -1: none */
     bool has_class, has_traceback, has_column, names_path, has_arguments;
+    const char *base; /* a class of Python that the exception is one of, or NULL */
     char path[MAX_COLUMN];
     char message[MAX_MESSAGE + 1];
     char class_name[MAX_CLASS + 1];

@@ -81,6 +81,10 @@ format_json(void)
         out = put(out, ", \"class\": ");
         out = put_string(out, failure_last.class_name);
     }
+    if (failure_last.base != NULL) {
+        out = put(out, ", \"base\": ");
+        out = put_string(out, failure_last.base);
+    }
     if (failure_last.has_traceback) {
         out = put(out, ", \"traceback\": ");
         out = put_string(out, failure_last.traceback);

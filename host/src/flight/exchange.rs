@@ -23,6 +23,7 @@ use vivarium_runtime::FunctionKind;
 use super::aggregate::{AggregateError, Aggregation};
 use super::ends;
 use super::failures::{Failed, Failures};
+use super::foreign;
 use super::input::{Conversion, InputDecoder, InputError, InputLimits};
 use super::output::{Answer, Report, ResultEncoder};
 use super::request::{self, Caller, RequestError};
@@ -178,28 +179,33 @@ pub(super) async fn serve(
     );
     async {
         let mut cut = settings.cut.clone();
-        let meter = OnceLock::new();
+        let called = OnceLock::new();
         let exchange = Exchange { functions, metrics, settings, caller, results: results.clone() };
         let outcome = tokio::select! {
-            outcome = exchange.run(messages, &meter) => outcome,
+            outcome = exchange.run(messages, &called) => outcome,
             () = results.closed() => Err(ExchangeError::Gone),
             Ok(_) = cut.wait_for(|cut| *cut) => Err(ExchangeError::Cut),
         };
         if let Err(error) = outcome {
-            if let Some(meter) = meter.get() {
-                error.count(meter);
+            let mut told = status(&error);
+            if let Some(called) = called.get() {
+                error.count(&called.meter);
+                foreign::adjust(&mut told, &error, called.dialect);
             }
             tracing::info!(code = ?error.code(), error = error.to_string(), "exchange failed");
             // Fails when the client is gone, and then nobody is left to tell.
-            let _ = results.send(Err(status(&error))).await;
+            let _ = results.send(Err(told)).await;
         }
     }
     .instrument(span)
     .await;
 }
 
-/// An exchange's counters, from the moment on in which its function is known.
-type Metered = OnceLock<Arc<ExchangeMeter>>;
+/// What is known of an exchange from the moment on in which its function is known.
+struct Called {
+    meter: Arc<ExchangeMeter>,
+    dialect: Dialect,
+}
 
 pub(super) struct Exchange {
     pub(super) functions: Arc<Functions>,
@@ -210,7 +216,11 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    async fn run(self, mut messages: Streaming<FlightData>, metered: &Metered) -> Result<(), ExchangeError> {
+    async fn run(
+        self,
+        mut messages: Streaming<FlightData>,
+        called: &OnceLock<Called>,
+    ) -> Result<(), ExchangeError> {
         let (token, tenant) = (self.caller.token.as_deref(), self.caller.tenant.as_deref());
         if self.functions.public().next().is_none() {
             // Whoever has no token gets no further than this.
@@ -222,7 +232,9 @@ impl Exchange {
         let target = request::target(first.flight_descriptor.take(), &self.caller)?;
         let version = self.functions.resolve(token, tenant, &target.function)?;
         self.caller.check_certificate(&self.settings.clients, &version)?;
-        let meter = metered.get_or_init(|| self.metrics.exchange(version.name()).into());
+        let known =
+            || Called { meter: self.metrics.exchange(version.name()).into(), dialect: version.dialect };
+        let meter = &called.get_or_init(known).meter;
         let phase = target.phase(&version)?;
 
         // Both tasks are aborted when this future ends or is dropped.

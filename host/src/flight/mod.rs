@@ -40,6 +40,7 @@ mod batches;
 mod ends;
 mod exchange;
 mod failures;
+mod foreign;
 #[doc(hidden)]
 pub mod fuzzing;
 mod info;

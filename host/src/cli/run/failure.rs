@@ -241,6 +241,7 @@ mod tests {
             kind,
             message: message.to_owned(),
             class: None,
+            base: None,
             traceback: None,
             row: Some(2),
             column: None,
