@@ -134,7 +134,8 @@ pub(crate) const KINDS: &[Kind] = &[
     python(
         "files without end",
         20,
-        "def f(a, b):\n    i = 0\n    while True:\n        i += 1\n        open(f'/tmp/{i}', 'w').write('x' * 10000)\n",
+        "def f(a, b):\n    i = 0\n    while True:\n        i += 1\n        open(f'/tmp/{i}', \
+        'w').write('x' * 10000)\n",
         LIMITED,
         &["fuel", "memory"],
     ),
@@ -164,7 +165,10 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "residue",
         weight: 80,
         manner: Manner::Zero {
-            code: "import builtins, os, sys\nkeep = []\ndef f(a, b):\n    found = len(keep) + hasattr(builtins, 'mark') + len(os.listdir('/tmp')) + ('MARK' in os.environ)\n    builtins.mark = 1\n    os.environ['MARK'] = '1'\n    keep.append(b'mark' * 100000)\n    open('/tmp/mark', 'w').write('mark')\n    return found\n",
+            code: "import builtins, os, sys\nkeep = []\ndef f(a, b):\n    found = len(keep) + \
+                hasattr(builtins, 'mark') + len(os.listdir('/tmp')) + ('MARK' in os.environ)\n    \
+                builtins.mark = 1\n    os.environ['MARK'] = '1'\n    keep.append(b'mark' * 100000)\n    \
+                open('/tmp/mark', 'w').write('mark')\n    return found\n",
         },
         codes: &[Code::Ok],
         words: &[""],
