@@ -28,6 +28,10 @@ bench-peers *ARGS:
 fuzz TARGET="" *ARGS:
     cargo xtask fuzz {{ if TARGET == "" { "" } else { "--target " + TARGET } }} {{ARGS}}
 
+# Serve a good tenant while others attack: `just soak --seconds 600`, `just soak --calls 1000000`
+soak *ARGS:
+    cargo xtask soak {{ARGS}}
+
 # Format and lint
 check:
     cargo fmt --all --check

@@ -73,6 +73,65 @@ class Isolation(unittest.TestCase):
         code = "import os, sys\ndef f(x): return repr((dict(os.environ), sys.argv))\n"
         self.assertEqual(Function(code, "f", ["BIGINT"], "VARCHAR")(ONE), ["({}, [''])"])
 
+    def test_no_clock_is_finer_than_its_step(self):
+        # Case 52: thousands of readings of every clock that there is, all of them whole milliseconds.
+        code = (
+            "import time\n"
+            "def f(x):\n"
+            "    shown = []\n"
+            "    for clock in (time.time_ns, time.monotonic_ns, time.perf_counter_ns):\n"
+            "        readings = [clock() for _ in range(5000)]\n"
+            "        shown.append(any(reading % 1_000_000 for reading in readings))\n"
+            "    for clock in (time.process_time_ns, time.thread_time_ns, lambda: time.clock_gettime_ns(2)):\n"
+            "        try:\n"
+            "            shown.append(len({clock() for _ in range(5000)}) > 1)\n"
+            "        except OSError:\n"
+            "            shown.append(False)\n"
+            "    return repr(shown)\n"
+        )
+        self.assertEqual(Function(code, "f", ["BIGINT"], "VARCHAR")(ONE), [repr([False] * 6)])
+
+    def test_nothing_of_another_tenant_can_be_found(self):
+        # Cases 46, 47 and 53: a secret in the code, the memory and the files of one tenant; another looks at
+        # every object, module, variable and file that it can reach. Neither writes the secret down whole.
+        hide = (
+            "import builtins, os, sys\n"
+            "SECRET = '-'.join(['tenant', 'a', 'secret'])\n"
+            "def f(x):\n"
+            "    sys.kept = [SECRET * 10 for _ in range(1000)]\n"
+            "    builtins.kept = {SECRET: SECRET.encode() * 10}\n"
+            "    os.environ['KEPT'] = SECRET\n"
+            "    open('/tmp/kept', 'w').write(SECRET * 1000)\n"
+            "    return len(SECRET)\n"
+        )
+        seek = (
+            "import builtins, gc, os, sys\n"
+            "def f(x):\n"
+            "    secret = '-'.join(['tenant', 'a', 'secret'])\n"
+            "    def holds(value):\n"
+            "        if isinstance(value, (bytes, bytearray)): return secret.encode() in value\n"
+            "        return isinstance(value, str) and secret in value and value is not secret\n"
+            "    found, seen, stack = [], set(), [*gc.get_objects(), sys.modules, vars(builtins), os.environ]\n"
+            "    stack.extend(sys._current_frames().values())\n"
+            "    while stack:\n"
+            "        value = stack.pop()\n"
+            "        if id(value) in seen: continue\n"
+            "        seen.add(id(value))\n"
+            "        if holds(value): found.append(repr(value)[:60])\n"
+            "        stack.extend(gc.get_referents(value))\n"
+            "    for folder, _, names in os.walk('/'):\n"
+            "        for name in names:\n"
+            "            path = os.path.join(folder, name)\n"
+            "            with open(path, 'rb') as file:\n"
+            "                if secret.encode() in file.read(): found.append(path)\n"
+            "    return repr((len(seen) > 10_000, found))\n"
+        )
+        hiding = Function(hide, "f", ["BIGINT"], "BIGINT", tenant="isolation-a")
+        seeking = Function(seek, "f", ["BIGINT"], "VARCHAR", tenant="isolation-b")
+        for _ in range(3):
+            self.assertEqual(hiding(ONE), [15])
+            self.assertEqual(seeking(ONE), [repr((True, []))])
+
     def test_prints_do_not_disturb_the_answer(self):
         function = Function("def f(x):\n    print('x' * 100_000)\n    return x\n", "f", ["BIGINT"], "BIGINT")
         self.assertEqual(function(([1] * 50, pa.int64())), [1] * 50)

@@ -6,6 +6,7 @@ mod demo;
 mod fuzz;
 mod guest;
 mod product;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -31,6 +32,12 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Stream a real data set through a provisioned function; builds whatever is missing.
     Demo,
+    /// Serve a good tenant while others attack, and tell what became of both; builds whatever is missing.
+    Soak {
+        /// Arguments for the soak: `--seconds N`, `--calls N`, `--parallel N`, `--ratio X`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run all tests; builds whatever is missing.
     Test {
         /// Arguments for `cargo test`, such as a test's name.
@@ -45,6 +52,7 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench::run(&bench),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Demo => demo::run(),
+        Command::Soak { arguments } => soak::run(&arguments),
         Command::Test { arguments } => test::run(&arguments),
     };
     match result {

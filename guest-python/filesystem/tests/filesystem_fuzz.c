@@ -4,6 +4,8 @@
  *
  *     filesystem_fuzz SECONDS          fuzzes; an input that fails is written to a file in this folder
  *     filesystem_fuzz SECONDS FILE     runs one input
+ *
+ * VIVARIUM_FUZZ_SEED chooses the changes that are tried; without it the time does.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -335,7 +337,8 @@ int main(int argc, char **argv)
     }
     time_t end = time(NULL) + atol(argv[1]);
     size_t executions = 0, covered = 0, crashes = 0;
-    random_state = (uint64_t)time(NULL) * 2 + 1;
+    const char *chosen = getenv("VIVARIUM_FUZZ_SEED");
+    random_state = (chosen ? strtoull(chosen, NULL, 10) : (uint64_t)time(NULL)) * 2 + 1;
     keep((const uint8_t *)"", 0);
     while (time(NULL) < end) {
         size_t from = draw((uint32_t)corpus_count), len = corpus[from].len;

@@ -23,7 +23,8 @@ fn second_batch(lie: &str) -> String {
             (then (call $lie (local.get $size))) (else (call $honest (local.get $size))))"
             .into(),
         invoke: format!(
-            "(if (i64.eq (i64.load (local.get $input)) (i64.const 1)) (then (global.set $armed (i32.const 1))))
+            "(if (i64.eq (i64.load (local.get $input)) (i64.const 1)) (then (global.set $armed (i32.const \
+            1))))
             {}",
             honest.invoke
         ),
@@ -57,32 +58,38 @@ fn attack_37_memory_for_a_batch() {
             (
                 "misaligned by one",
                 "(i32.const 65)",
-                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x41, outside its memory of 262144 bytes or misaligned",
+                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x41, outside its \
+                memory of 262144 bytes or misaligned",
             ),
             (
                 "misaligned by half",
                 "(i32.const 131104)",
-                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x20020, outside its memory of 262144 bytes or misaligned",
+                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x20020, outside its \
+                memory of 262144 bytes or misaligned",
             ),
             (
                 "end of memory",
                 "(i32.const 262144)",
-                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x40000, outside its memory of 262144 bytes or misaligned",
+                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x40000, outside its \
+                memory of 262144 bytes or misaligned",
             ),
             (
                 "ends after memory",
                 "(i32.const 262080)",
-                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x3ffc0, outside its memory of 262144 bytes or misaligned",
+                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x3ffc0, outside its \
+                memory of 262144 bytes or misaligned",
             ),
             (
                 "wraps",
                 "(i32.const -64)",
-                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0xffffffc0, outside its memory of 262144 bytes or misaligned",
+                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0xffffffc0, outside its \
+                memory of 262144 bytes or misaligned",
             ),
             (
                 "half of the address space",
                 "(i32.const 0x80000000)",
-                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x80000000, outside its memory of 262144 bytes or misaligned",
+                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x80000000, outside its \
+                memory of 262144 bytes or misaligned",
             ),
             ("inside the stack", "(i32.const 64)", "ok: right"),
             ("over the table of constants", "(i32.const 69952)", "ok: right"),
@@ -90,12 +97,14 @@ fn attack_37_memory_for_a_batch() {
             (
                 "the size itself",
                 "(local.get $size)",
-                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x4728, outside its memory of 262144 bytes or misaligned",
+                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x4728, outside its \
+                memory of 262144 bytes or misaligned",
             ),
             (
                 "grows, and answers behind the new end",
                 "(i32.mul (i32.add (memory.grow (i32.const 1)) (i32.const 1)) (i32.const 65536))",
-                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x50000, outside its memory of 327680 bytes or misaligned",
+                "the guest broke the ABI: `vivarium_alloc` returned 18216 bytes at 0x50000, outside its \
+                memory of 327680 bytes or misaligned",
             ),
             (
                 "traps",
@@ -154,12 +163,14 @@ fn attack_37_guests_that_lie_while_an_image_is_built() {
             (
                 "alloc: misaligned",
                 alloc("(i32.const 65)"),
-                "build: the guest broke the ABI: `vivarium_alloc` returned 64 bytes at 0x41, outside its memory of 262144 bytes or misaligned",
+                "build: the guest broke the ABI: `vivarium_alloc` returned 64 bytes at 0x41, outside its \
+                memory of 262144 bytes or misaligned",
             ),
             (
                 "alloc: wraps",
                 alloc("(i32.const -64)"),
-                "build: the guest broke the ABI: `vivarium_alloc` returned 64 bytes at 0xffffffc0, outside its memory of 262144 bytes or misaligned",
+                "build: the guest broke the ABI: `vivarium_alloc` returned 64 bytes at 0xffffffc0, outside \
+                its memory of 262144 bytes or misaligned",
             ),
             ("alloc: always the same block", alloc("(i32.const 131072)"), "ok"),
             (

@@ -25,6 +25,16 @@ fn text(what: &'static str, text: &str, len: usize, expected: &'static str) -> C
     case
 }
 
+/// As much of 65 536 brackets as an error shows.
+const DEEP: &str = concat!(
+    "the guest's error is not an object: ",
+    "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+    "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+    "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+    "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+    "…"
+);
+
 #[test]
 fn attack_43_places_of_errors() {
     run(vec![
@@ -35,20 +45,23 @@ fn attack_43_places_of_errors() {
             "ends after memory",
             262_143,
             2,
-            "the guest broke the ABI: `vivarium_last_error` returned 2 bytes at 0x3ffff, outside its memory of 262144 bytes or misaligned",
+            "the guest broke the ABI: `vivarium_last_error` returned 2 bytes at 0x3ffff, outside its \
+            memory of 262144 bytes or misaligned",
         ),
         at("end of memory, empty", 262_144, 0, "the guest's error is not an object: "),
         at(
             "beyond memory, empty",
             -1,
             0,
-            "the guest broke the ABI: `vivarium_last_error` returned 0 bytes at 0xffffffff, outside its memory of 262144 bytes or misaligned",
+            "the guest broke the ABI: `vivarium_last_error` returned 0 bytes at 0xffffffff, outside its \
+            memory of 262144 bytes or misaligned",
         ),
         at(
             "wraps",
             -16,
             17,
-            "the guest broke the ABI: `vivarium_last_error` returned 17 bytes at 0xfffffff0, outside its memory of 262144 bytes or misaligned",
+            "the guest broke the ABI: `vivarium_last_error` returned 17 bytes at 0xfffffff0, outside its \
+            memory of 262144 bytes or misaligned",
         ),
         at(
             "greatest length",
@@ -86,7 +99,7 @@ fn attack_43_words_of_errors() {
         131_072 + 65_536,
         65_536,
         "(memory.fill (i32.const 196608) (i32.const 0x5b) (i32.const 65536))",
-        "the guest's error is not an object: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[…",
+        DEEP,
     );
     deep.limits.fuel_per_batch = 100_000_000;
     run(vec![

@@ -58,12 +58,14 @@ fn attack_54_imports() {
         (
             "files",
             importing(r#"(import "wasi_snapshot_preview1" "path_open" (func))"#),
-            "engine: the guest imports `wasi_snapshot_preview1.path_open`, which is not in the capability set",
+            "engine: the guest imports `wasi_snapshot_preview1.path_open`, which is not in the capability \
+            set",
         ),
         (
             "sockets",
             importing(r#"(import "wasi_snapshot_preview1" "sock_accept" (func))"#),
-            "engine: the guest imports `wasi_snapshot_preview1.sock_accept`, which is not in the capability set",
+            "engine: the guest imports `wasi_snapshot_preview1.sock_accept`, which is not in the \
+            capability set",
         ),
         (
             "reading",
@@ -108,17 +110,22 @@ fn attack_54_imports() {
         (
             "an allowed name with another type",
             importing(r#"(import "wasi_snapshot_preview1" "random_get" (func (param i64) (result i32)))"#),
-            "engine: linking the guest: incompatible import type for `wasi_snapshot_preview1::random_get`: types incompatible: expected type `(func (param i64) (result i32))`, found type `(func (param i32 i32) (result i32))`",
+            "engine: linking the guest: incompatible import type for `wasi_snapshot_preview1::random_get`: \
+            types incompatible: expected type `(func (param i64) (result i32))`, found type `(func (param \
+            i32 i32) (result i32))`",
         ),
         (
             "an allowed name with a result more",
             importing(r#"(import "wasi_snapshot_preview1" "proc_exit" (func (param i32) (result i32)))"#),
-            "engine: linking the guest: incompatible import type for `wasi_snapshot_preview1::proc_exit`: types incompatible: expected type `(func (param i32) (result i32))`, found type `(func (param i32))`",
+            "engine: linking the guest: incompatible import type for `wasi_snapshot_preview1::proc_exit`: \
+            types incompatible: expected type `(func (param i32) (result i32))`, found type `(func (param \
+            i32))`",
         ),
         (
             "a name that looks alike",
             importing(r#"(import "wasi_snapshot_preview1" "fd_wrіte" (func))"#),
-            "engine: the guest imports `wasi_snapshot_preview1.fd_wrіte`, which is not in the capability set",
+            "engine: the guest imports `wasi_snapshot_preview1.fd_wrіte`, which is not in \
+             the capability set",
         ),
     ]);
 }
@@ -154,7 +161,8 @@ fn attack_54_exports() {
             "init takes nothing",
             "vivarium_init",
             r#"(func (export "vivarium_init"))"#,
-            "engine: the interpreter did not start: vivarium_init: the call could not be made: `vivarium_init`: type mismatch with parameters",
+            "engine: the interpreter did not start: vivarium_init: the call could not be made: \
+            `vivarium_init`: type mismatch with parameters",
         ),
         (
             "alloc of 64 bits",
@@ -196,7 +204,8 @@ fn attack_54_exports() {
             "memory is a global",
             "memory",
             r#"(global (export "memory") i32 (i32.const 64))"#,
-            "engine: the interpreter did not start: the guest could not be instantiated: the export `memory` is not a memory",
+            "engine: the interpreter did not start: the guest could not be instantiated: the export \
+            `memory` is not a memory",
         ),
         (
             "the stack pointer is a memory",
@@ -261,17 +270,20 @@ fn attack_54_features() {
         (
             "no memory's room",
             memory(r#"(memory (export "memory") 0)"#),
-            "engine: the interpreter did not start: a data segment of 36 bytes at 0x11170 lies outside of the guest's memory",
+            "engine: the interpreter did not start: a data segment of 36 bytes at 0x11170 lies outside of \
+            the guest's memory",
         ),
         (
             "4 GiB at once",
             memory(r#"(memory (export "memory") 65536)"#),
-            "engine: the interpreter did not start: the guest could not be instantiated: memory minimum size of 65536 pages exceeds memory limits",
+            "engine: the interpreter did not start: the guest could not be instantiated: memory minimum \
+            size of 65536 pages exceeds memory limits",
         ),
         (
             "one page less",
             memory(r#"(memory (export "memory") 65535)"#),
-            "engine: the interpreter did not start: the guest could not be instantiated: memory minimum size of 65535 pages exceeds memory limits",
+            "engine: the interpreter did not start: the guest could not be instantiated: memory minimum \
+            size of 65535 pages exceeds memory limits",
         ),
         (
             "more than it may have",
@@ -291,42 +303,50 @@ fn attack_54_features() {
         (
             "a table of 64 bits",
             table("(table i64 4 funcref)"),
-            "engine: compiling the guest: failed to parse WebAssembly module: memory64 must be enabled for 64-bit tables (at offset 0x8d)",
+            "engine: compiling the guest: failed to parse WebAssembly module: memory64 must be enabled for \
+            64-bit tables (at offset 0x8d)",
         ),
         (
             "a table of the host's",
             table("(table 4 externref)"),
-            "engine: compiling the guest: failed to parse WebAssembly module: gc types are disallowed but found type which requires gc (at offset 0x8d)",
+            "engine: compiling the guest: failed to parse WebAssembly module: gc types are disallowed but \
+            found type which requires gc (at offset 0x8d)",
         ),
         (
             "101 tables",
             with(&"(table 1 funcref)".repeat(101)),
-            "engine: compiling the guest: failed to parse WebAssembly module: tables count exceeds limit of 100 (at offset 0x8d)",
+            "engine: compiling the guest: failed to parse WebAssembly module: tables count exceeds limit \
+            of 100 (at offset 0x8d)",
         ),
         (
             "atomics",
             with("(func (drop (i32.atomic.load (i32.const 0))))"),
-            "engine: compiling the guest: failed to compile: wasm[0]::function[2]: WebAssembly translation error: Invalid input WebAssembly code at offset 621: threads support is not enabled",
+            "engine: compiling the guest: failed to compile: wasm[0]::function[2]: WebAssembly translation \
+            error: Invalid input WebAssembly code at offset 621: threads support is not enabled",
         ),
         (
             "waiting",
             with("(func (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))"),
-            "engine: the guest uses instructions that change tables or segments, exceptions, or tail calls, which is not supported",
+            "engine: the guest uses instructions that change tables or segments, exceptions, or tail \
+            calls, which is not supported",
         ),
         (
             "tail calls",
             with("(func $tail (return_call $tail))"),
-            "engine: the guest uses instructions that change tables or segments, exceptions, or tail calls, which is not supported",
+            "engine: the guest uses instructions that change tables or segments, exceptions, or tail \
+            calls, which is not supported",
         ),
         (
             "structs",
             with("(type $s (struct (field i32))) (func (drop (struct.new $s (i32.const 1))))"),
-            "engine: compiling the guest: failed to parse WebAssembly module: struct indexed types not supported without the gc feature (at offset 0xb)",
+            "engine: compiling the guest: failed to parse WebAssembly module: struct indexed types not \
+            supported without the gc feature (at offset 0xb)",
         ),
         (
             "calls by reference",
             with("(type $f (func)) (func (param (ref $f)) (call_ref $f (local.get 0)))"),
-            "engine: the guest uses instructions that change tables or segments, exceptions, or tail calls, which is not supported",
+            "engine: the guest uses instructions that change tables or segments, exceptions, or tail \
+            calls, which is not supported",
         ),
         (
             "exceptions",
@@ -336,39 +356,47 @@ fn attack_54_features() {
         (
             "relaxed SIMD",
             with("(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))"),
-            "engine: compiling the guest: failed to compile: wasm[0]::function[2]: WebAssembly translation error: Invalid input WebAssembly code at offset 627: relaxed SIMD support is not enabled",
+            "engine: compiling the guest: failed to compile: wasm[0]::function[2]: WebAssembly translation \
+            error: Invalid input WebAssembly code at offset 627: relaxed SIMD support is not enabled",
         ),
         (
             "wide arithmetic",
             with(
-                "(func (param i64) (drop (i64.add128 (local.get 0) (local.get 0) (local.get 0) (local.get 0))) (drop))",
+                "(func (param i64) (drop (i64.add128 (local.get 0) (local.get 0) (local.get 0) (local.get \
+                0))) (drop))",
             ),
-            "engine: compiling the guest: failed to compile: wasm[0]::function[2]: WebAssembly translation error: Invalid input WebAssembly code at offset 631: wide arithmetic support is not enabled",
+            "engine: compiling the guest: failed to compile: wasm[0]::function[2]: WebAssembly translation \
+            error: Invalid input WebAssembly code at offset 631: wide arithmetic support is not enabled",
         ),
         (
             "passive data",
             with(r#"(data $d "x") (func (memory.init $d (i32.const 0) (i32.const 0) (i32.const 1)))"#),
-            "engine: the guest uses instructions that change tables or segments, exceptions, or tail calls, which is not supported",
+            "engine: the guest uses instructions that change tables or segments, exceptions, or tail \
+            calls, which is not supported",
         ),
         (
             "a table that is written",
             with("(func (table.set 0 (i32.const 0) (ref.null func)))"),
-            "engine: the guest uses instructions that change tables or segments, exceptions, or tail calls, which is not supported",
+            "engine: the guest uses instructions that change tables or segments, exceptions, or tail \
+            calls, which is not supported",
         ),
         (
             "a table that grows",
             with("(func (drop (table.grow 0 (ref.null func) (i32.const 1000000))))"),
-            "engine: the guest uses instructions that change tables or segments, exceptions, or tail calls, which is not supported",
+            "engine: the guest uses instructions that change tables or segments, exceptions, or tail \
+            calls, which is not supported",
         ),
         (
             "a table that is filled",
             with("(func (table.fill 0 (i32.const 0) (ref.null func) (i32.const 4)))"),
-            "engine: the guest uses instructions that change tables or segments, exceptions, or tail calls, which is not supported",
+            "engine: the guest uses instructions that change tables or segments, exceptions, or tail \
+            calls, which is not supported",
         ),
         (
             "a table that is copied",
             with("(func (table.copy (i32.const 0) (i32.const 1) (i32.const 1)))"),
-            "engine: the guest uses instructions that change tables or segments, exceptions, or tail calls, which is not supported",
+            "engine: the guest uses instructions that change tables or segments, exceptions, or tail \
+            calls, which is not supported",
         ),
         (
             "a variable reference",
@@ -378,27 +406,32 @@ fn attack_54_features() {
         (
             "data behind memory",
             with(r#"(data (i32.const 262143) "ab")"#),
-            "engine: the interpreter did not start: a data segment of 2 bytes at 0x3ffff lies outside of the guest's memory",
+            "engine: the interpreter did not start: a data segment of 2 bytes at 0x3ffff lies outside of \
+            the guest's memory",
         ),
         (
             "data that wraps",
             with(r#"(data (i32.const -1) "ab")"#),
-            "engine: the interpreter did not start: a data segment of 2 bytes at 0xffffffff lies outside of the guest's memory",
+            "engine: the interpreter did not start: a data segment of 2 bytes at 0xffffffff lies outside \
+            of the guest's memory",
         ),
         (
             "a start that traps",
             with("(func $start (unreachable)) (start $start)"),
-            "engine: the interpreter did not start: _initialize: the guest trapped: wasm trap: wasm `unreachable` instruction executed",
+            "engine: the interpreter did not start: _initialize: the guest trapped: wasm trap: wasm \
+            `unreachable` instruction executed",
         ),
         (
             "a start that recurses",
             with("(func $start (call $start)) (start $start)"),
-            "engine: the interpreter did not start: _initialize: the call stack of 50331648 bytes is exhausted by deep recursion",
+            "engine: the interpreter did not start: _initialize: the call stack of 50331648 bytes is \
+            exhausted by deep recursion",
         ),
         (
             "a start that fills",
             with("(func $start (memory.fill (i32.const 0) (i32.const 1) (i32.const -1))) (start $start)"),
-            "engine: the interpreter did not start: _initialize: the guest trapped: wasm trap: out of bounds memory access",
+            "engine: the interpreter did not start: _initialize: the guest trapped: wasm trap: out of \
+            bounds memory access",
         ),
     ]);
 }

@@ -21,10 +21,9 @@ const FILL: Limits = Limits { fuel_per_batch: 500_000_000, memory_bytes: 4 << 20
 /// What is looked for in memory. It is in no module: the guest gets it as its first row.
 const MARKER: i64 = 0x5ec2_e7c0_ffee_0001;
 
-/// A guest that does as its batch says. One row: it counts the words of its memory that hold the marker,
-/// which is its row minus one, after it has grown to the limit; so it looks at every byte that it can reach. More
-/// rows: it fills all that it can reach with the first row, its globals too, and ends in the way that the
-/// second row says.
+/// A guest that does as its batch says. One row: it grows to the limit and counts the words of its memory
+/// that hold the marker, which is its row plus one. More rows: it fills all that it can reach with the first
+/// row, its globals too, and ends in the way that the second row says.
 fn guest() -> WatGuest {
     let grow = "(loop $grow (br_if $grow (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))";
     let data = "(i32.load offset=4 (i32.load offset=40 (i32.load (i32.load offset=44 (local.get $input)))))";
