@@ -62,7 +62,7 @@ class Programs(unittest.TestCase):
 
     def test_long_arguments(self):
         lines = "".join(f"    a = a + {number}\n" for number in range(300))
-        code = f"def f(a, b):\n{lines}    if b:\n{lines}    return a\n"
+        code = f"def f(a, b):\n    while b:\n        b -= 1\n{lines.replace('    ', '        ')}{lines}    return a\n"
         instructions = program(code)
         self.assertEqual(len([name for name, *_ in instructions if name == "ADD"]), 600)
 
