@@ -66,6 +66,12 @@ class Programs(unittest.TestCase):
         instructions = program(code)
         self.assertEqual(len([name for name, *_ in instructions if name == "ADD"]), 600)
 
+    def test_text(self):
+        code = "def f(a, b): return f'{a.upper()}-{b}'"
+        names = [name for name, *_ in program(code)]
+        self.assertEqual(names, ["UPPER", "TEXT", "TEXT", "ADD", "ADD", "RETURN"])
+        self.assertEqual(program("def f(a, b): return a[1:]")[-2:], [("SLICE", 9, 0, 7), ("RETURN", 0, 9, 0)])
+
     def test_globals_are_noted(self):
         code = "def f(a): return math.sqrt(a) + abs(a) + math.pi + K"
         used = translate(function(code, math=math, K=5), 1)[3]
@@ -85,9 +91,17 @@ class Refused(unittest.TestCase):
     def test_bodies(self):
         for body in (
             "return print(a)",
-            "return str(a)",
             "return [a]",
-            "return f'{a}'",
+            "return f'{a:>5}'",
+            "return f'{a!r}'",
+            "return 'é' + a",
+            "return a.title()",
+            "return a.upper",
+            "return a.strip(b)",
+            "return a.split()",
+            "return a[::2]",
+            "return str(a, b)",
+            "return b'x'",
             "return a @ b",
             "return a is b",
             "return K + a",
@@ -99,7 +113,6 @@ class Refused(unittest.TestCase):
             "return max(a, b, key=abs)",
             "return sum(i for i in range(a))",
             "return 1 << 70",
-            "return 'text'",
             "return abs",
             "global K; K = a; return a",
             "yield a",
@@ -112,7 +125,7 @@ class Refused(unittest.TestCase):
             "\n    while True: pass",
         ):
             with self.subTest(body):
-                self.assertIsNone(program(f"def f(a, b): {body}", K=object(), math=math, unknown="x"))
+                self.assertIsNone(program(f"def f(a, b): {body}", K=object(), math=math, unknown=b"x"))
 
     def test_signatures(self):
         for signature in ("a, *b", "a, **b", "a, b, c", "a", "a, *, b", "a, b, *, c=1", "a, b, c=1"):

@@ -52,7 +52,8 @@ check_instructions(const Unboxed *unboxed, int64_t count)
         unsigned range = at->operation == UNBOXED_FOR ? at->a : at->to;
         unsigned numbers = at->operation == UNBOXED_MATH ? MATH_FUNCTIONS : registers;
         if (at->operation >= UNBOXED_OPERATIONS || at->to >= (is_jump ? count : registers) ||
-            at->a >= registers || at->b >= numbers || (is_range && range + 2 >= registers)) {
+            at->a >= registers || at->b >= numbers || (is_range && range + 2 >= registers) ||
+            (at->operation == UNBOXED_SLICE && at->b + 1u >= registers)) {
             return malformed();
         }
     }
@@ -79,7 +80,7 @@ take_instructions(Unboxed *unboxed, const char *bytes, Py_ssize_t size, int n_re
     return check_instructions(unboxed, size / (Py_ssize_t)sizeof(Instruction));
 }
 
-/* The value of a plain number, a bool or None; false for everything else. */
+/* The value of a plain number, a bool, None or text, which must live on; false for everything else. */
 static bool
 take_constant(PyObject *object, Value *value)
 {
@@ -94,6 +95,9 @@ take_constant(PyObject *object, Value *value)
         value_set_bool(value, object == Py_True);
     } else if (object == Py_None) {
         value_set_none(value);
+    } else if (PyUnicode_CheckExact(object) && PyUnicode_IS_ASCII(object) &&
+               PyUnicode_GET_LENGTH(object) <= INT32_MAX) {
+        value_set_text(value, PyUnicode_1BYTE_DATA(object), (size_t)PyUnicode_GET_LENGTH(object));
     } else {
         return false;
     }

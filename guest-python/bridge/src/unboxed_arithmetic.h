@@ -105,13 +105,6 @@ int_rshift(int64_t x, int64_t y, int64_t *result)
 }
 
 static inline bool
-float_add(double x, double y, double *result)
-{
-    *result = x + y;
-    return true;
-}
-
-static inline bool
 float_subtract(double x, double y, double *result)
 {
     *result = x - y;

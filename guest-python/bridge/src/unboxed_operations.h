@@ -48,6 +48,18 @@
     OPERATION(ISFINITE)           \
     OPERATION(SQRT)               \
     OPERATION(MATH) /* `b` is the number of a function */ \
+    OPERATION(LEN)                \
+    OPERATION(TEXT) /* `str(a)` */ \
+    OPERATION(UPPER)              \
+    OPERATION(LOWER)              \
+    OPERATION(STRIP)              \
+    OPERATION(LSTRIP)             \
+    OPERATION(RSTRIP)             \
+    OPERATION(STARTS_WITH)        \
+    OPERATION(ENDS_WITH)          \
+    OPERATION(CONTAINS) /* `a in b` */ \
+    OPERATION(INDEX) /* `a[b]` */ \
+    OPERATION(SLICE) /* of `a`, from the register `b` to the one after it */ \
     OPERATION(RANGE) /* start, stop, step in `to` and the two after it become next, count, step */ \
     OPERATION(UNBIND)
 

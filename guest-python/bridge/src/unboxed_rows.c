@@ -2,10 +2,11 @@
 #include <math.h>
 
 #include "row.h"
+#include "text.h"
 #include "unboxed_program.h"
 
 static bool
-is_plain_number(const Type *type)
+is_plain(const Type *type)
 {
     if (type->extension != EXTENSION_NONE) {
         return false;
@@ -22,6 +23,8 @@ is_plain_number(const Type *type)
     case TYPE_UINT64:
     case TYPE_FLOAT32:
     case TYPE_FLOAT64:
+    case TYPE_UTF8:
+    case TYPE_LARGE_UTF8:
         return true;
     default:
         return false;
@@ -32,14 +35,26 @@ bool
 unboxed_supports(const Type *input, const Type *output)
 {
     for (int64_t i = 0; i < input->n_children; i++) {
-        if (!is_plain_number(&input->children[i])) {
+        if (!is_plain(&input->children[i])) {
             return false;
         }
     }
-    return is_plain_number(output);
+    return is_plain(output);
 }
 
-/* Reads one argument. False: Python would see a larger integer than int64 holds. */
+/* Offsets that decrease and text that is not valid are handed back, too. */
+static inline bool
+load_text(Value *value, const Reader *reader, int64_t start, int64_t end)
+{
+    if (start < 0 || end < start || end - start > INT32_MAX) {
+        return false;
+    }
+    const uint8_t *text = (const uint8_t *)reader->values + start;
+    value_set_text(value, text, (size_t)(end - start));
+    return is_ascii(text, (size_t)(end - start));
+}
+
+/* Reads one argument. False: it is an integer beyond int64, or text beyond ASCII. */
 VIVARIUM_INLINE bool
 load(Value *value, const Reader *reader, int64_t row)
 {
@@ -73,6 +88,14 @@ load(Value *value, const Reader *reader, int64_t row)
     case TYPE_BOOL:
         value_set_bool(value, bit_is_set(reader->values, row));
         return true;
+    case TYPE_UTF8: {
+        const int32_t *offsets = reader->offsets;
+        return load_text(value, reader, offsets[row], offsets[row + 1]);
+    }
+    case TYPE_LARGE_UTF8: {
+        const int64_t *offsets = reader->offsets;
+        return load_text(value, reader, offsets[row], offsets[row + 1]);
+    }
     default:
         return false;
     }
@@ -118,6 +141,31 @@ store_bool(Writer *writer, const Value *value)
     return WRITTEN;
 }
 
+static inline Outcome
+store_text(Writer *writer, const Value *value)
+{
+    Buffer *values = &writer->values;
+    bool narrow = writer->layout == LAYOUT_BYTES;
+    if (value->tag != TAG_TEXT || (narrow && value->length > (size_t)INT32_MAX - values->size)) {
+        return HANDED_BACK;
+    }
+    if (!buffer_reserve(values, value->length) || !buffer_reserve(&writer->offsets, narrow ? 4 : 8)) {
+        return FAILED;
+    }
+    copy_short(values->data + values->size, value->text, value->length);
+    values->size += value->length;
+    writer_push_offset(writer, (int64_t)values->size);
+    writer->length++;
+    return WRITTEN;
+}
+
+static inline bool
+take_double(const Value *value, double *real)
+{
+    *real = value->tag == TAG_FLOAT ? value->real : (double)value->integer;
+    return value->tag <= TAG_LAST_NUMBER;
+}
+
 /* Appends a result, if the column's writer would accept it. */
 VIVARIUM_INLINE Outcome
 store(Writer *writer, const Value *value)
@@ -152,16 +200,20 @@ store(Writer *writer, const Value *value)
     INTEGER(TYPE_UINT16, uint16_t, 0, UINT16_MAX)
     INTEGER(TYPE_UINT8, uint8_t, 0, UINT8_MAX)
     case TYPE_FLOAT64:
-        real = value->tag == TAG_FLOAT ? value->real : (double)value->integer;
+        if (!take_double(value, &real)) {
+            return HANDED_BACK;
+        }
         SLOT(double, real)
     case TYPE_FLOAT32:
-        real = value->tag == TAG_FLOAT ? value->real : (double)value->integer;
-        if (isinf((float)real) && !isinf(real)) {
+        if (!take_double(value, &real) || (isinf((float)real) && !isinf(real))) {
             return HANDED_BACK;
         }
         SLOT(float, real)
     case TYPE_BOOL:
         return store_bool(writer, value);
+    case TYPE_UTF8:
+    case TYPE_LARGE_UTF8:
+        return store_text(writer, value);
     default:
         return HANDED_BACK;
     }

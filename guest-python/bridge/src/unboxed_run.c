@@ -1,10 +1,9 @@
 /* The evaluator of unboxed programs. */
 #include "unboxed_value.h"
 
-#include <stddef.h>
-
 #include "unboxed_arithmetic.h"
 #include "unboxed_operations.h"
+#include "unboxed_text.h"
 
 /* Integers become doubles as `float(x)` rounds them. */
 static inline bool
@@ -22,15 +21,22 @@ take_real(const Value *value, double *real)
 static inline bool
 is_true(const Value *value)
 {
-    return value->tag == TAG_FLOAT ? value->real != 0.0 : value->integer != 0;
+    switch (value->tag) {
+    case TAG_FLOAT:
+        return value->real != 0.0;
+    case TAG_TEXT:
+        return value->length != 0;
+    default:
+        return value->integer != 0;
+    }
 }
 
 /* Compares an int with a float, as both being doubles; -1: handed back. */
 #define COMPARE_MIXED(left, right, OPERATOR) \
     (is_exact_in_double(integer) ? (left) OPERATOR (right) : -1)
 
-/* The relation of two values: 0, 1, or -1 if the row is handed back. EQUALITY is the answer where one of
- * the two is None, given whether both are; -1 for orders, which do not know None. */
+/* The relation of two values: 0, 1, or -1 if the row is handed back. EQUALITY is the answer for other kinds
+ * than numbers and text, given whether both are of one, which is None then; -1 for orders. */
 #define RELATION(name, OPERATOR, EQUALITY)                                     \
     static inline int                                                          \
     is_##name(const Value *a, const Value *b)                                  \
@@ -49,6 +55,9 @@ is_true(const Value *value)
                 return COMPARE_MIXED(a->real, (double)integer, OPERATOR);      \
             }                                                                  \
             return a->real OPERATOR b->real;                                   \
+        }                                                                      \
+        if (are_texts(a, b)) {                                                 \
+            return text_compare(a, b) OPERATOR 0;                              \
         }                                                                      \
         bool both = a->tag == b->tag;                                          \
         (void)both;                                                            \
@@ -216,7 +225,7 @@ make_range(Value *range)
         }                                                                 \
         break;
 
-#define UNARY(NAME, CALL)                                                 \
+#define CALCULATED(NAME, CALL)                                                \
     case UNBOXED_##NAME:                                                  \
         if (!(CALL)) {                                                    \
             return NULL;                                                  \
@@ -237,6 +246,7 @@ unboxed_run(const Instruction *program, Value *registers)
     int64_t integer;
     double x, y, real;
     int relation;
+    text_begin();
     for (const Instruction *at = program;; at++) {
         const Value *a = &registers[at->a], *b = &registers[at->b];
         Value *to = &registers[at->to];
@@ -244,7 +254,22 @@ unboxed_run(const Instruction *program, Value *registers)
         case UNBOXED_COPY:
             *to = *a;
             break;
-        ARITHMETIC(ADD, add)
+        case UNBOXED_ADD:
+            if ((a->tag | b->tag) <= TAG_LAST_INT) {
+                if (!int_add(a->integer, b->integer, &integer)) {
+                    return NULL;
+                }
+                value_set_integer(to, integer);
+            } else if (are_texts(a, b)) {
+                if (!text_join(to, a, b)) {
+                    return NULL;
+                }
+            } else if (take_real(a, &x) && take_real(b, &y)) {
+                value_set_real(to, x + y);
+            } else {
+                return NULL;
+            }
+            break;
         ARITHMETIC(SUBTRACT, subtract)
         ARITHMETIC(MULTIPLY, multiply)
         ARITHMETIC(FLOOR_DIVIDE, floor_divide)
@@ -259,7 +284,7 @@ unboxed_run(const Instruction *program, Value *registers)
             }
             value_set_real(to, real);
             break;
-        UNARY(POWER, power(to, a, b))
+        CALCULATED(POWER, power(to, a, b))
         BITWISE(AND, &)
         BITWISE(OR, |)
         BITWISE(XOR, ^)
@@ -296,12 +321,12 @@ unboxed_run(const Instruction *program, Value *registers)
         case UNBOXED_TRUTH:
             value_set_bool(to, is_true(a));
             break;
-        UNARY(NEGATIVE, negative(to, a))
-        UNARY(ABS, absolute(to, a))
-        UNARY(INT, make_int(to, a, trunc))
-        UNARY(ROUND, make_int(to, a, float_round))
-        UNARY(FLOOR, make_int(to, a, floor))
-        UNARY(CEIL, make_int(to, a, ceil))
+        CALCULATED(NEGATIVE, negative(to, a))
+        CALCULATED(ABS, absolute(to, a))
+        CALCULATED(INT, make_int(to, a, trunc))
+        CALCULATED(ROUND, make_int(to, a, float_round))
+        CALCULATED(FLOOR, make_int(to, a, floor))
+        CALCULATED(CEIL, make_int(to, a, ceil))
         case UNBOXED_MIN:
             if ((relation = is_lt(b, a)) < 0) {
                 return NULL;
@@ -341,7 +366,19 @@ unboxed_run(const Instruction *program, Value *registers)
             }
             value_set_real(to, real);
             break;
-        UNARY(RANGE, make_range(to))
+        CALCULATED(LEN, text_length(to, a))
+        CALCULATED(TEXT, text_of(to, a))
+        CALCULATED(UPPER, text_upper(to, a))
+        CALCULATED(LOWER, text_lower(to, a))
+        CALCULATED(STRIP, text_strip(to, a, true, true))
+        CALCULATED(LSTRIP, text_strip(to, a, true, false))
+        CALCULATED(RSTRIP, text_strip(to, a, false, true))
+        CALCULATED(STARTS_WITH, text_starts_with(to, a, b))
+        CALCULATED(ENDS_WITH, text_ends_with(to, a, b))
+        CALCULATED(CONTAINS, text_contains(to, a, b))
+        CALCULATED(INDEX, text_index(to, a, b))
+        CALCULATED(SLICE, text_slice(to, a, b))
+        CALCULATED(RANGE, make_range(to))
         case UNBOXED_UNBIND:
             to->tag = TAG_UNBOUND;
             break;

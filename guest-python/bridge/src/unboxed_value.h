@@ -1,17 +1,19 @@
-/* Values of unboxed programs: numbers, truth values and None, as their tag says. */
+/* Values of unboxed programs: numbers, truth values, None, and text that is ASCII. */
 #ifndef VIVARIUM_UNBOXED_VALUE_H
 #define VIVARIUM_UNBOXED_VALUE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-/* The bits let a comparison of two values' tags, or-ed, tell whether both are of a family. */
+/* Bits, so that the tags of two values together tell whether both are of a family. */
 typedef enum {
     TAG_INT = 0,
     TAG_BOOL = 1, /* an int, 0 or 1; TAG_INT | TAG_BOOL is an int, too */
     TAG_FLOAT = 2,
     TAG_NONE = 4,
     TAG_UNBOUND = 8, /* a local variable before its first assignment */
+    TAG_TEXT = 16,
 } Tag;
 
 enum { TAG_LAST_INT = TAG_BOOL, TAG_LAST_NUMBER = TAG_FLOAT | TAG_BOOL };
@@ -20,8 +22,10 @@ typedef struct {
     union {
         int64_t integer;
         double real;
+        const uint8_t *text; /* what it points to outlives the row */
     };
     uint32_t tag;
+    uint32_t length; /* of text */
 } Value;
 
 typedef struct {
@@ -50,6 +54,14 @@ value_set_real(Value *value, double real)
 {
     value->real = real;
     value->tag = TAG_FLOAT;
+}
+
+static inline void
+value_set_text(Value *value, const uint8_t *text, size_t length)
+{
+    value->text = text;
+    value->tag = TAG_TEXT;
+    value->length = (uint32_t)length;
 }
 
 static inline void

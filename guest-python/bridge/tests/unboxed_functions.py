@@ -8,6 +8,9 @@ INTEGERS = [0, 1, -1, 2, 3, -7, 10, 63, 64, 2**31, 2**53, 2**53 + 1, -(2**53) - 
 FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, -1.5, 2.5, 0.1, 1e-300, 5e-324, 1e308, -1e308, 9007199254740993.0, 1e19]
 FLOATS += [float("inf"), float("-inf"), float("nan")]
 
+TEXTS = ["", "a", "Z", "b1", "  Ab c\t", "\x1c x\n", "x" * 9, "aB[z{`@Zz}" * 7, "\x00\x7f", "12", "None", "é", "ß straße", "😀"]
+TEXTS += ["Long " * 5000]
+
 
 def _within(low, high):
     return [*(value for value in INTEGERS if low <= value <= high), low, high]
@@ -25,11 +28,15 @@ VALUES = {
     pa.float64(): FLOATS,
     pa.float32(): [0.0, -0.0, 1.0, -1.5, 0.5, 3.4e38, 1e-45, float("inf"), float("-inf"), float("nan")],
     pa.bool_(): [False, True],
+    pa.string(): TEXTS,
+    pa.large_string(): TEXTS,
 }
-TYPES = list(VALUES)
+TYPES = list(VALUES)[:-2]
 COMMON = [pa.int64(), pa.int64(), pa.float64(), pa.float64(), pa.bool_()]
 
-PREAMBLE = "import math\nfrom math import sqrt, floor as down\nK = 3\nL = -2.5\nT = True\nN = None\n"
+TEXT_CONSTANTS = ["''", "'a'", "'b1'", "'é'", "'  x '", "'Ab'", "('z' * 3)", "W"]
+
+PREAMBLE = "W = 'ab'\nimport math\nfrom math import sqrt, floor as down\nK = 3\nL = -2.5\nT = True\nN = None\n"
 CONSTANTS = "0 1 -1 2 3 7 64 1.5 -0.0 0.1 1e308 True False None".split()
 CONSTANTS += [str(2**31), str(2**53 + 1), str(2**63 - 1)]
 MATH = "acos asin atan cbrt ceil cos cosh exp exp2 expm1 fabs floor isfinite isinf isnan log log10 log2 sin"
@@ -40,8 +47,47 @@ ONE = ["abs", "int", "float", "bool", "round", "sqrt", "down", "-", "+", "~", "n
 class Functions(random.Random):
     """Makes functions of the same seed again."""
 
+    texts = ()  # the names that are text
+
+    def text(self, names, depth):
+        """Code of an expression over `names` that is text, mostly."""
+        if depth == 0 or not self.texts:
+            return self.choice(self.texts or names) if self.random() < 0.8 else self.choice(TEXT_CONSTANTS)
+        text = lambda: self.text(names, self.randint(0, depth - 1))  # noqa: E731
+        number = lambda: self.choice(["0", "1", "-1", "None", "3", "True", self.choice(names), "-99", str(2**62)])  # noqa: E731
+        kind = self.randrange(9)
+        if kind < 2:
+            return f"({text()} + {text()})"
+        if kind < 4:
+            return f"{text()}.{self.choice(['upper', 'lower', 'strip', 'lstrip', 'rstrip'])}()"
+        if kind == 4:
+            return f"{text()}[{number()}:{number()}]"
+        if kind == 5:
+            return f"{text()}[{number()}]"
+        if kind == 6:
+            return f"str({self.expression(names, 1)})"
+        if kind == 7:
+            return f"f'{{{text()}}}-{{{self.choice(names)}}}'"
+        return f"({text()} if {self.truth(names)} else {text()})"
+
+    def truth(self, names):
+        """Code of an expression about text."""
+        text = lambda: self.text(names, 1)  # noqa: E731
+        kind = self.randrange(6)
+        if kind < 2:
+            return f"{text()} {self.choice('< <= == != > >='.split())} {self.choice([text(), text(), self.choice(names)])}"
+        if kind == 2:
+            return f"{text()} {self.choice(['in', 'not in'])} {text()}"
+        if kind == 3:
+            return f"{text()}.{self.choice(['startswith', 'endswith'])}({text()})"
+        if kind == 4:
+            return f"{text()} in ('a', 'b1', None, 'é')"
+        return f"len({text()}) {self.choice('<>')} {self.choice(names)}"
+
     def expression(self, names, depth):
-        """Text of an expression over `names`."""
+        """Code of an expression over `names`."""
+        if self.texts and self.random() < 0.5:
+            return self.choice((self.text, self.text, lambda names, depth: self.truth(names)))(names, depth)
         if depth == 0:
             kind = self.random()
             if kind < 0.65:
@@ -114,9 +160,14 @@ class Functions(random.Random):
     def function(self):
         """(code, types of parameters, field of the result)."""
         types = [self.choice(COMMON if self.random() < 0.7 else TYPES) for _ in range(self.randint(1, 3))]
+        if self.random() < 0.4:
+            types = [self.choice([pa.string(), pa.string(), pa.large_string(), *types]) for _ in types]
         names = list("abc"[: len(types)])
+        self.texts = [name for name, kind in zip(names, types) if VALUES[kind] is TEXTS]
         lines = [f"def f({', '.join(names)}):", *(f"    {line}" for line in self.body(names))]
         result = self.choice(COMMON if self.random() < 0.7 else TYPES)
+        if self.texts and self.random() < 0.7:
+            result = self.choice([pa.string(), pa.string(), pa.large_string(), pa.bool_()])
         return PREAMBLE + "\n".join(lines) + "\n", types, pa.field("result", result, self.random() < 0.85)
 
     def column(self, arrow_type, rows):

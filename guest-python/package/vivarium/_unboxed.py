@@ -17,7 +17,8 @@ from types import BuiltinFunctionType, FunctionType
 OPERATIONS = (
     "COPY ADD AND FLOOR_DIVIDE LSHIFT MULTIPLY REMAINDER OR POWER RSHIFT SUBTRACT TRUE_DIVIDE XOR "
     "LT LE EQ NE GT GE IS IS_NOT NEGATIVE POSITIVE INVERT NOT TRUTH ABS FABS MIN MAX INT FLOAT ROUND FLOOR CEIL "
-    "ISNAN ISINF ISFINITE SQRT MATH RANGE UNBIND "
+    "ISNAN ISINF ISFINITE SQRT MATH LEN TEXT UPPER LOWER "
+    "STRIP LSTRIP RSTRIP STARTS_WITH ENDS_WITH CONTAINS INDEX SLICE RANGE UNBIND "
     "CHECK_BOUND RETURN HAND_BACK "
     "JUMP JUMP_IF JUMP_UNLESS JUMP_IF_NONE JUMP_IF_NOT_NONE "
     "JUMP_IF_LT JUMP_IF_LE JUMP_IF_EQ JUMP_IF_NE JUMP_IF_GT JUMP_IF_GE "
@@ -28,7 +29,7 @@ _COPY, _RETURN, _HAND_BACK = _NUMBER["COPY"], _NUMBER["RETURN"], _NUMBER["HAND_B
 _JUMP, _FOR = _NUMBER["JUMP"], _NUMBER["FOR"]
 _JUMP_IF, _JUMP_UNLESS, _TRUTH = _NUMBER["JUMP_IF"], _NUMBER["JUMP_UNLESS"], _NUMBER["TRUTH"]
 _LT, _GE, _UNBIND = _NUMBER["LT"], _NUMBER["GE"], _NUMBER["UNBIND"]
-_EQ, _OR, _NOT = _NUMBER["EQ"], _NUMBER["OR"], _NUMBER["NOT"]
+_ADD, _EQ, _OR, _NOT = _NUMBER["ADD"], _NUMBER["EQ"], _NUMBER["OR"], _NUMBER["NOT"]
 _FUSED = {_JUMP_IF: _NUMBER["JUMP_IF_LT"] - _LT, _JUMP_UNLESS: _NUMBER["JUMP_UNLESS_LT"] - _LT}
 
 # The functions of `math` that the bridge calls by their number, see `math_call` there.
@@ -53,6 +54,8 @@ _CALLS = {
     round: ("ROUND", 0, 1),
     pow: ("POWER", None, 2),
     range: ("RANGE", None, None),
+    len: ("LEN", 0, 1),
+    str: ("TEXT", 0, 1),
     math.sqrt: ("SQRT", 0, 1),
     math.fabs: ("FABS", 0, 1),
     math.floor: ("FLOOR", 0, 1),
@@ -62,6 +65,17 @@ _CALLS = {
     math.isinf: ("ISINF", 0, 1),
     math.isfinite: ("ISFINITE", 0, 1),
 } | {getattr(math, name): ("MATH", number, 1) for number, name in enumerate(MATH)}
+
+# Methods of str: the operation, and how many arguments they take here.
+_METHODS = {
+    "upper": ("UPPER", 0),
+    "lower": ("LOWER", 0),
+    "strip": ("STRIP", 0),
+    "lstrip": ("LSTRIP", 0),
+    "rstrip": ("RSTRIP", 0),
+    "startswith": ("STARTS_WITH", 1),
+    "endswith": ("ENDS_WITH", 1),
+}
 
 _MAX_CODE = 8192
 _MAX_REGISTERS = 400
@@ -118,9 +132,12 @@ def translate(function, n_parameters):
         return None
 
 
-def _is_number(value):
+def _is_plain(value):
+    """Whether a constant or a global can be in a register."""
     kind = type(value)
-    return kind is float or kind is bool or value is None or (kind is int and -_LIMIT <= value < _LIMIT)
+    if kind is int:
+        return -_LIMIT <= value < _LIMIT
+    return kind is float or kind is bool or value is None or (kind is str and value.isascii())
 
 
 class _Translation:
@@ -263,7 +280,7 @@ class _Translation:
         return register
 
     def constant(self, value):
-        if not _is_number(value):
+        if not _is_plain(value):
             raise _HandBack
         key = type(value), repr(value)
         if key not in self.constants:
@@ -382,7 +399,12 @@ class _Translation:
 
     def contains_op(self, argument, end):
         constants, value, stack = self.stack.pop(), self.pop(), self.stack
-        if type(constants) is int or constants[0] != "constants" or not 0 < len(constants[1]) <= 16:
+        if type(constants) is int:
+            self.push(_NUMBER["CONTAINS"], value, constants)
+            if argument:
+                self.push(_NOT, stack.pop())
+            return
+        if constants[0] != "constants" or not 0 < len(constants[1]) <= 16:
             raise _HandBack
         stack.append(value)
         for index, constant in enumerate(constants[1]):
@@ -400,6 +422,28 @@ class _Translation:
         if argument != _UNARY_POSITIVE:
             raise _HandBack
         self.push(_NUMBER["POSITIVE"], self.pop())
+
+    def build_string(self, argument, end):
+        parts = self.stack[len(self.stack) - argument :]
+        if any(type(register) is not int for register in parts):
+            raise _HandBack
+        result = parts[0]
+        for part in parts[1:]:
+            self.push(_ADD, result, part)
+            result = self.stack[-1]
+        del self.stack[len(self.stack) - 2 * argument + 1 :]
+        self.stack.append(result)
+
+    def binary_slice(self, argument, end):
+        stop, start, text = self.pop(), self.pop(), self.pop()
+        bounds = self.reserve(2)
+        self.copy(start, bounds)
+        self.copy(stop, bounds + 1)
+        self.push(_NUMBER["SLICE"], text, bounds)
+
+    def binary_subscr(self, argument, end):
+        index, text = self.pop(), self.pop()
+        self.push(_NUMBER["INDEX"], text, index)
 
     def copy_item(self, argument, end):
         self.stack.append(self.stack[-argument])
@@ -461,9 +505,12 @@ class _Translation:
 
     def load_attr(self, argument, end):
         module = self.stack.pop()
+        attribute = self.code.co_names[argument >> 1]
+        if type(module) is int and argument & 1 and attribute in _METHODS:
+            self.stack += (("method", *_METHODS[attribute]), module)
+            return
         if type(module) is int or module[0] != "module":
             raise _HandBack
-        attribute = self.code.co_names[argument >> 1]
         found = math.__dict__.get(attribute, _MISSING)
         self.stack.append(self.meaning(found, module[1], math, attribute))
         if argument & 1:
@@ -478,7 +525,7 @@ class _Translation:
                 raise _HandBack
             self.used[key] = -1, name, module, attribute, found
             return "call", *call
-        if not _is_number(found):
+        if not _is_plain(found):
             raise _HandBack
         if key not in self.loaded:
             self.loaded[key] = self.reserve()
@@ -488,14 +535,26 @@ class _Translation:
     def call(self, argument, end):
         stack = self.stack
         start = len(stack) - argument
-        if start < 2 or stack[start - 1] != _NULL or type(stack[start - 2]) is int:
+        if start < 2 or type(stack[start - 2]) is int:
             raise _HandBack
         what, *called = stack[start - 2]
         arguments = stack[start:]
-        if what != "call" or any(type(register) is not int for register in arguments):
+        if any(type(register) is not int for register in arguments):
             raise _HandBack
-        stack[start - 2 :] = (*arguments, self.result(*called, arguments))
-        del stack[start - 2 : -1]
+        if what == "method":
+            result = self.method(*called, stack[start - 1], *arguments)
+        elif what == "call" and stack[start - 1] == _NULL:
+            result = self.result(*called, arguments)
+        else:
+            raise _HandBack
+        stack[start - 2 :] = (result,)
+
+    def method(self, name, count, text, *arguments):
+        """Where a method's result is."""
+        if len(arguments) != count:
+            raise _HandBack
+        self.push(_NUMBER[name], text, *arguments)
+        return self.stack[-1]
 
     def result(self, name, b, count, arguments):
         """Where a called function's result is."""
@@ -557,6 +616,9 @@ _HANDLERS = {
     opmap[name]: handler
     for name, handler in {
         "BINARY_OP": _Translation.binary_op,
+        "BINARY_SLICE": _Translation.binary_slice,
+        "BINARY_SUBSCR": _Translation.binary_subscr,
+        "BUILD_STRING": _Translation.build_string,
         "CALL": _Translation.call,
         "CALL_INTRINSIC_1": _Translation.call_intrinsic_1,
         "COMPARE_OP": _Translation.compare_op,
@@ -564,6 +626,7 @@ _HANDLERS = {
         "COPY": _Translation.copy_item,
         "END_FOR": _Translation.nothing,
         "FOR_ITER": _Translation.for_iter,
+        "FORMAT_SIMPLE": _unary(_NUMBER["TEXT"]),
         "GET_ITER": _Translation.get_iter,
         "IS_OP": _Translation.is_op,
         "JUMP_BACKWARD": _Translation.jump_backward,
