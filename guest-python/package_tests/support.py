@@ -76,8 +76,8 @@ def load(code, n_parameters, handler="f", **options):
     answer = _loader.load(_spec(code, name=handler, handler=handler, **options), n_parameters)
     if answer[0] == "failed":
         raise Failed(*answer[1:])
-    assert answer[0] == "bound" and len(answer) == 5, answer
-    return answer[1:]
+    assert answer[0] == "bound" and len(answer) == 6, answer
+    return answer[1:5]
 
 
 def describe(code, **options):

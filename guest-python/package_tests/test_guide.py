@@ -64,7 +64,7 @@ class Guide(Case):
     def test_what_plain_functions_load(self):
         run = [sys.executable, "-c", LOADING.format(here=HERE)]
         base, plain, hinted = subprocess.run(run, check=True, capture_output=True, text=True).stdout.splitlines()
-        names = ("_entropy", "_errors", "_loader", "_prelude", "_warm")
+        names = ("_entropy", "_errors", "_loader", "_prelude", "_unboxed", "_warm")
         own = ["vivarium", *(f"vivarium.{name}" for name in names)]
         self.assertEqual(base.split(), own)
         self.assertEqual(plain.split(), own)

@@ -10,6 +10,7 @@
 #include "failure.h"
 #include "guest.h"
 #include "platform.h"
+#include "unboxed.h"
 
 static const struct {
     const char *name;
@@ -61,6 +62,7 @@ function_release(Function *function)
     type_release(&function->output);
     type_release(&function->state);
     Py_XDECREF(function->handler.object);
+    unboxed_release(function->unboxed);
     free(function->skipped);
     free(function->arguments);
     free(function);
@@ -133,7 +135,7 @@ is_answer(PyObject *parts, const char *tag, Py_ssize_t size)
            PyUnicode_EqualToUTF8(PyTuple_GET_ITEM(parts, 0), tag);
 }
 
-/* Takes ("bound", kind, target, skip, null_on_error) from the loader. */
+/* Takes ("bound", kind, target, skip, null_on_error, program) from the loader. */
 static bool
 take_handler(Function *function, PyObject *parts)
 {
@@ -163,6 +165,13 @@ take_handler(Function *function, PyObject *parts)
         return false;
     }
     function->kind = (FunctionKind)found;
+    PyObject *program = PyTuple_GET_ITEM(parts, 5);
+    if (program != Py_None) {
+        function->unboxed = unboxed_new(program, target, function->n_parameters);
+        if (function->unboxed == NULL) {
+            return false;
+        }
+    }
     return KINDS[found].methods->open == NULL || KINDS[found].methods->open(function, target);
 }
 
@@ -171,12 +180,13 @@ static bool
 bind_handler(Function *function, const char *spec, uint32_t spec_len)
 {
     PyObject *parts =
-        PyObject_CallFunction(guest.load, "y#L", spec, (Py_ssize_t)spec_len,
-                              (long long)function->n_parameters);
+        PyObject_CallFunction(guest.load, "y#Li", spec, (Py_ssize_t)spec_len,
+                              (long long)function->n_parameters,
+                              (int)unboxed_supports(&function->input, &function->output));
     if (parts == NULL) {
         return false;
     }
-    bool bound = is_answer(parts, "bound", 5);
+    bool bound = is_answer(parts, "bound", 6);
     if (bound) {
         bound = take_handler(function, parts);
     } else {

@@ -51,6 +51,7 @@ typedef struct Vectorized Vectorized;
 typedef struct Table Table;
 typedef struct Aggregate Aggregate;
 typedef struct Map Map;
+typedef struct Unboxed Unboxed;
 
 typedef struct {
     FunctionKind kind;
@@ -65,6 +66,7 @@ typedef struct {
     bool *skipped; /* per parameter: a null there means that the row is left out */
     bool skips;    /* any of them */
     bool null_on_error;
+    Unboxed *unboxed; /* scalar functions: NULL, or what calculates rows without the interpreter */
     PyObject **arguments; /* two more than parameters: see `function_arguments` */
     union {
         Vectorized *vectorized;

@@ -6,6 +6,7 @@
 #include "failure.h"
 #include "map.h"
 #include "platform.h"
+#include "unboxed.h"
 
 Guest guest;
 
@@ -25,6 +26,8 @@ put_file(PyObject *Py_UNUSED(module), PyObject *arguments)
 static PyMethodDef methods[] = {
     {"put_file", put_file, METH_VARARGS,
      "put_file(path, data): creates a read-only file; 0 or a WASI errno"},
+    {"unboxed_rows", unboxed_count, METH_NOARGS,
+     "unboxed_rows(): how many rows were calculated without the interpreter, see unboxed.h"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -11,6 +11,7 @@
 #include "guest.h"
 #include "platform.h"
 #include "temporal.h"
+#include "unboxed.h"
 
 enum { ABI_VERSION = 1 };
 
@@ -162,6 +163,7 @@ vivarium_init(int32_t hash_seed)
         return -1;
     }
     decimal_init();
+    unboxed_init();
     if (!collect_and_freeze()) {
         failure_from_exception(FAILURE_INTERNAL);
         return -1;

@@ -8,6 +8,10 @@
 #include "guest.h"
 #include "platform.h"
 #include "row.h"
+#include "unboxed.h"
+
+/* So many rows in succession that an unboxed program hands back say that it is of no use for the batch. */
+enum { MAX_HANDED_BACK = 32 };
 
 /* Rows that failed in one batch and are null instead. */
 typedef struct {
@@ -62,16 +66,14 @@ report(const Failures *failures, int64_t rows)
 
 /* As `invoke_rows`, where an exception makes its row null. */
 static int64_t
-invoke_rows_forgiving(Function *function, int64_t rows)
+invoke_rows_forgiving(Function *function, Failures *failures, int64_t row, int64_t rows)
 {
-    Failures failures = {0};
-    int64_t row = 0;
     for (; row < rows; row++) {
         PyObject *result = NULL;
         int status;
         if (!function->skips || !row_is_skipped(function, row)) {
             result = call_row(function, &function->handler, NULL, row);
-            if (result == NULL && !forgive(function, &failures, row)) {
+            if (result == NULL && !forgive(function, failures, row)) {
                 break;
             }
         }
@@ -82,19 +84,15 @@ invoke_rows_forgiving(Function *function, int64_t rows)
             break;
         }
     }
-    if (failures.count > 0 && !failure_is_set() && !PyErr_Occurred()) {
-        report(&failures, rows);
-    }
     return row;
 }
 
-/* Runs all rows; the number of those that succeeded. */
+/* Calls the function for the rows from `row` to `rows`; the first one that did not succeed. */
 static int64_t
-invoke_rows(Function *function, int64_t rows)
+invoke_rows(Function *function, Failures *failures, int64_t row, int64_t rows)
 {
-    int64_t row = 0;
     if (function->null_on_error) {
-        return invoke_rows_forgiving(function, rows);
+        return invoke_rows_forgiving(function, failures, row, rows);
     }
     if (function->skips) {
         for (; row < rows; row++) {
@@ -112,6 +110,31 @@ invoke_rows(Function *function, int64_t rows)
     return row;
 }
 
+/* As `invoke_rows`, for all rows of a function that is evaluated unboxed: calls those that are handed
+ * back. When many in a row are, the rest of the batch is called. What a call changes may be what the
+ * program relies on, as collecting garbage can run any code. */
+static int64_t
+evaluate_rows(Function *function, Failures *failures, int64_t rows)
+{
+    int64_t row = 0, in_succession = 0, failed;
+    while (row < rows && in_succession < MAX_HANDED_BACK &&
+           unboxed_begin(function->unboxed, function->handler.object)) {
+        int64_t reached = unboxed_rows(function, row, rows, &failed);
+        if (reached < 0) {
+            return failed;
+        }
+        in_succession = reached == row ? in_succession + 1 : 1;
+        row = reached;
+        if (row < rows) {
+            if (invoke_rows(function, failures, row, row + 1) == row) {
+                return row;
+            }
+            row++;
+        }
+    }
+    return invoke_rows(function, failures, row, rows);
+}
+
 static int32_t
 scalar_invoke(Function *function, Operation Py_UNUSED(operation), ArrowArray *input,
               ArrowArray *output)
@@ -122,7 +145,12 @@ scalar_invoke(Function *function, Operation Py_UNUSED(operation), ArrowArray *in
     if (!writer_reset(&function->writer, input->length)) {
         return function_fail(function, FAILURE_MEMORY);
     }
-    int64_t row = invoke_rows(function, input->length);
+    Failures failures = {0};
+    int64_t row = function->unboxed != NULL ? evaluate_rows(function, &failures, input->length)
+                                            : invoke_rows(function, &failures, 0, input->length);
+    if (failures.count > 0 && !failure_is_set() && !PyErr_Occurred()) {
+        report(&failures, input->length);
+    }
     if (row < input->length) {
         return function_fail_at(function, row, true);
     }

@@ -12,6 +12,8 @@ from json import loads
 
 import _vivarium
 
+from ._unboxed import translate
+
 _ROOT = _vivarium.udf_root
 _modules = sys.modules
 _NO_ENTROPY = (errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EIO)
@@ -29,13 +31,17 @@ class Refused(Exception):
     """Ends loading with (kind, message, exception), where message and exception may be None."""
 
 
-def load(raw, n_parameters):
-    """Returns ("bound", kind, target, skip, null_on_error), or ("failed", kind, message,
-    exception)."""
+def load(raw, n_parameters, numbers=False):
+    """Returns ("bound", kind, target, skip, null_on_error, program), or ("failed", kind, message,
+    exception). `numbers`: all columns are such that the bridge can run programs on them."""
     try:
         spec = loads(raw)
         module = execute(spec)
-        return "bound", *_bind(module, spec, n_parameters)
+        kind, target, skip, null_on_error = _bind(module, spec, n_parameters)
+        program = None
+        if numbers and kind == "scalar" and spec.get("x_options", {}).get("unboxed") != "off":
+            program = translate(target, n_parameters)
+        return "bound", kind, target, skip, null_on_error, program
     except Refused as refused:
         return _failed(refused)
 

@@ -13,11 +13,22 @@ from . import _loader
 
 _LOADS = 30
 _NAME = "vivarium_warm"
+_CODE = """
+import math
+
+def f(a, b=1):
+    c = a + b if a is not None and a < 3 else abs(b)
+    for i in range(2):
+        c += -i * math.pi
+    if c == 3 or not b:
+        raise ValueError(a)
+    return c
+"""
 _SPEC = {
     "name": "f",
     "handler": "f",
     "filename": f"{_NAME}.py",
-    "code": "import math\n\ndef f(a, b=1):\n    return a\n",
+    "code": _CODE,
     "environment": {"A": "b"},
     "null_handling": "call",
 }
@@ -31,7 +42,7 @@ def warm():
     _vivarium.put_file = lambda path, code: 0
     try:
         for _ in range(_LOADS):
-            loaded = _loader.load(raw, 2)
+            loaded = _loader.load(raw, 2, True)
             if loaded[0] != "bound":
                 raise RuntimeError(f"the function that does nothing cannot be loaded: {loaded}")
     finally:
