@@ -218,6 +218,8 @@ def f(a):
             ("old = math.sqrt\ndef change(): math.sqrt = abs\ndef back(): math.sqrt = old", "math.sqrt(a)"),
             ("old = math\ndef change():\n    global math\n    math = sys\ndef back():\n    global math\n    math = old",
              "a + math.pi if a != 6 else math.maxsize"),
+            ("old, new = math, type(math)('new')\nnew.pi = 3\ndef change():\n    global math\n    math = new\n"
+             "def back():\n    global math\n    math = old", "a + math.pi"),
             ("def change():\n    f.__defaults__ = (3,)\ndef back():\n    f.__kwdefaults__ = {}", "a"),
         ):
             with self.subTest(helpers):
