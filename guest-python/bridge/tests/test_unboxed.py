@@ -1,5 +1,6 @@
 """What is calculated without the interpreter is what the interpreter calculates, errors included."""
 
+import itertools
 import os
 import textwrap
 import unittest
@@ -8,11 +9,11 @@ import pyarrow as pa
 
 from backends import BridgeError
 from support import Function, failure
-from unboxed_functions import Functions
+from unboxed_functions import MATH, TEXTS, VALUES, Functions
 
 ORDINARY = {"x_options": {"unboxed": "off"}}
 ROWS = 20
-FUNCTIONS = int(os.environ.get("VIVARIUM_TEST_FUNCTIONS", 400))
+FUNCTIONS = int(os.environ.get("VIVARIUM_TEST_FUNCTIONS", 300))
 PROBE = "import _vivarium\ndef f(x): return _vivarium.unboxed_rows()\n"
 
 
@@ -59,7 +60,80 @@ class Random(Same):
                 pair[1].code = code
                 self.compare(*pair, columns)
                 rows += ROWS
-        self.assertGreater(calculated() - before, rows // 4)
+        self.assertGreater(calculated() - before, rows // 8)
+
+
+def crossed(*types):
+    """Columns with every value of a type beside every value of the others."""
+    rows = list(itertools.product(*([*VALUES[arrow_type], None] for arrow_type in types)))
+    return [pa.array(column, arrow_type) for column, arrow_type in zip(zip(*rows), types)]
+
+
+class Operators(Same):
+    """Every operation on all pairs of hard values."""
+
+    def each(self, expressions, columns, result, least, errors=0, **options):
+        """`least`: how much of the rows is not handed back, at least, over all expressions."""
+        before, rows = calculated(), 0
+        for expression in expressions:
+            with self.subTest(expression=expression, result=result, types=[column.type for column in columns]):
+                names = "abc"[: len(columns)]
+                code = f"import math\ndef f({', '.join(names)}): return {expression}\n"
+                pair = self.both(code, [column.type for column in columns], result, **options)
+                pair[1].code = expression
+                self.compare(*pair, columns, errors)
+                rows += len(columns[0])
+        self.assertGreater(calculated() - before, rows * least)
+
+    def test_numbers(self):
+        operators = "+ - * / // % == != < <= > >= & | ^ >>".split()
+        expressions = [f"a {operator} b" for operator in operators] + ["min(a, b)", "max(a, b)", "a if a else b"]
+        ints, floats = pa.int64(), pa.float64()
+        for types in ([ints, ints], [ints, floats], [floats, ints], [floats, floats], [pa.uint64(), pa.bool_()]):
+            self.each(expressions, crossed(*types), floats, 0.2, on_error="null")
+        amounts = pa.array([-1, 0, 1, 2, 3, 5, 31, 62, 63, 64, None], pa.int8())
+        for first in (ints, floats, pa.int8()):
+            rows = list(itertools.product([*VALUES[first], None], amounts.to_pylist()))
+            columns = [pa.array(column, kind) for column, kind in zip(zip(*rows), (first, pa.int8()))]
+            self.each(["a ** b", "a << b", "a >> b"], columns, floats, 0.1, on_error="null")
+        powers = [0.0, 1.0, 2.0, -1.0, 0.5, 3.0, 1e300, float("inf"), float("nan")]
+        rows = list(itertools.product([*VALUES[floats], -2.0, -3.5], powers))
+        columns = [pa.array(column, floats) for column in zip(*rows)]
+        self.each(["a ** b"], columns, floats, 0.3, errors=20, on_error="null")
+
+    def test_integers_to_the_last_bit(self):
+        expressions = [f"a {operator} b" for operator in "+ - * // % & | ^".split()]
+        small = pa.array([-100, -7, -1, 0, 1, 3, 10, 2**31, 2**40 + 1, -(2**33)] * 2, pa.int64())
+        rows = list(itertools.product(small.to_pylist(), repeat=2))
+        columns = [pa.array(column, pa.int64()) for column in zip(*rows)]
+        self.each(expressions, columns, pa.int64(), 0.5, errors=200, on_error="null")
+        self.each(["abs(a)", "-a", "~a", "+a", "a"], crossed(pa.int64()), pa.int64(), 0.5, 20, on_error="null")
+        self.each(["a", "a // 2", "a + 1"], crossed(pa.uint64()), pa.uint64(), 0.4, 20, on_error="null")
+
+    def test_one_number(self):
+        expressions = [f"{name}(a)" for name in ("abs", "int", "float", "bool", "round", *MATH)]
+        expressions += ["-a", "+a", "not a", "a is None", "1 < a", "a in (0, 1, 2.5, None)", "None if a != a else a"]
+        for first in (pa.int64(), pa.float64(), pa.float32(), pa.bool_(), pa.uint64()):
+            self.each(expressions, crossed(first), pa.float64(), 0.3, on_error="null")
+        for result in (type for type in VALUES if type not in (pa.string(), pa.large_string())):
+            for first in (pa.int64(), pa.float64(), pa.bool_()):
+                self.each(["a"], crossed(first), result, 0, 20)
+
+    def test_text(self):
+        names = "upper lower strip lstrip rstrip".split()
+        one = [f"a.{name}()" for name in names] + ["str(a)", "f'<{a}>'", "a[0]", "a[-1]", "a[1:]", "a[:-1]", "a[2:-3]"]
+        self.each(one, crossed(pa.string()), pa.string(), 0.3, on_error="null")
+        two = [f"a {operator} b" for operator in "== != < <= > >= in".split()]
+        two += ["a not in b", "a.startswith(b)", "a.endswith(b)", "bool(a and b)"]
+        short = [text for text in TEXTS if len(text) < 1000]
+        rows = list(itertools.product([*short, None], repeat=2))
+        columns = [pa.array(column, kind) for column, kind in zip(zip(*rows), (pa.string(), pa.large_string()))]
+        self.each(two, columns, pa.bool_(), 0.3, on_error="null")
+        self.each(["a + b", "min(a, b)", "a or b"], columns, pa.large_string(), 0.3, on_error="null")
+        mixed = [pa.array(["1", "", None, "é", "a"]), pa.array([1, 0, None, -1, 2])]
+        expressions = ["a == b", "a != b", "a < b", "a in b", "a.startswith(b)", "a or b", "a is b", "a and b", "b in a"]
+        self.each([f"str({expression})" for expression in expressions], mixed, pa.string(), 0.1, on_error="null")
+        self.each(["a + b", "b + a", "a * b", "a % b", "a[b]", "a[b:]", "a[:b]", "str(b)"], mixed, pa.string(), 0.1, on_error="null")
 
 
 class Fixed(Same):
@@ -144,6 +218,8 @@ def f(a):
             ("old = math.sqrt\ndef change(): math.sqrt = abs\ndef back(): math.sqrt = old", "math.sqrt(a)"),
             ("old = math\ndef change():\n    global math\n    math = sys\ndef back():\n    global math\n    math = old",
              "a + math.pi if a != 6 else math.maxsize"),
+            ("old, new = math, type(math)('new')\nnew.pi = 3\ndef change():\n    global math\n    math = new\n"
+             "def back():\n    global math\n    math = old", "a + math.pi"),
             ("def change():\n    f.__defaults__ = (3,)\ndef back():\n    f.__kwdefaults__ = {}", "a"),
         ):
             with self.subTest(helpers):
