@@ -36,7 +36,7 @@ fn attack(script: &str, config: &str) {
 
 #[test]
 fn attack_cpu() {
-    attack("attack_cpu.py", &config(150_000_000, 120_000));
+    attack("attack_cpu.py", &config(100_000_000, 120_000));
 }
 
 #[test]

@@ -8,7 +8,7 @@ from attacks import INT, Attack, metrics, refusal, settle, wait_until
 from service import Function
 
 # As the Rust test configures it.
-FUEL = 150_000_000
+FUEL = 100_000_000
 OUT_OF_FUEL = rf"fuel: the budget of {FUEL} units is used up"
 
 

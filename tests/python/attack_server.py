@@ -159,6 +159,8 @@ class Server(Attack):
                 connection.send(http2.frame(http2.DATA, 0, number, head))
                 connection.send(http2.frame(http2.DATA, 0, number, batch) * 10)
             # Sandboxes that wait for their reader are let go when it has not read for long enough.
+            # The client is there; it only does not read.
+            threading.Thread(target=connection.answer_pings, daemon=True).start()
             wait_until(lambda: metrics()["vivarium_sandboxes_forked_total"] > before, "one is forked")
             settle()
 
