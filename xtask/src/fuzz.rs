@@ -134,7 +134,8 @@ fn filesystem(workspace: &Path, work: &Path, arguments: &Arguments) -> anyhow::R
     let program = work.join("filesystem_fuzz");
     // The fuzzer itself must not count what it covers.
     let object = work.join("filesystem_fuzz.o");
-    let flags = ["-std=c11", "-D_DEFAULT_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-fsanitize=address,undefined"];
+    let flags =
+        ["-std=c11", "-D_DEFAULT_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-fsanitize=address,undefined"];
     let mut compile = Command::new("cc");
     compile.args(flags).arg("-I").arg(&folder).arg("-c");
     compile.arg(folder.join("tests/filesystem_fuzz.c")).arg("-o").arg(&object);

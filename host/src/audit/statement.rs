@@ -203,7 +203,8 @@ mod tests {
     fn attack_what_was_changed_is_not_believed() {
         let (folder, envelope) = signed();
         let other = signed().1;
-        let changes: [(&str, fn(&mut Envelope)); 4] = [
+        type Change = fn(&mut Envelope);
+        let changes: [(&str, Change); 4] = [
             ("payload", |e| {
                 let payload = BASE64_STANDARD.decode(&e.payload).unwrap();
                 let text = String::from_utf8(payload).unwrap().replace("[1,2]", "[1,3]");
