@@ -93,7 +93,7 @@ class Memory(Attack):
             "    except Exception: pass\n"
         )
         function = self.function(body)
-        for seed in range(10):
+        for seed in range(6):
             with self.attack(f"22 seed {seed}"):
                 message = refusal(function, ([seed], pa.int64()))
                 # Whatever the interpreter does, it is one of the ways in which a sandbox ends.
