@@ -210,7 +210,10 @@ mod tests {
                 let text = String::from_utf8(payload).unwrap().replace("[1,2]", "[1,3]");
                 e.payload = BASE64_STANDARD.encode(text);
             }),
-            ("signature", |e| e.signatures[0].sig.replace_range(..2, "AA")),
+            ("signature", |e| {
+                let other = if e.signatures[0].sig.starts_with("AA") { "BB" } else { "AA" };
+                e.signatures[0].sig.replace_range(..2, other);
+            }),
             ("no signature", |e| e.signatures.clear()),
             ("short signature", |e| e.signatures[0].sig.truncate(8)),
         ];
