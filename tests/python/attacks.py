@@ -42,15 +42,23 @@ def metrics():
 
 
 def settle(gauges=GAUGES):
-    """Waits until the gauges are at zero; returns them."""
-    until = time.monotonic() + PATIENCE_S
-    while True:
+    """Waits until the gauges are at zero."""
+    found = {}
+
+    def are_zero():
         now = metrics()
-        found = {gauge: now[gauge] for gauge in gauges}
-        if not any(found.values()):
-            return found
+        found.update({gauge: now[gauge] for gauge in gauges})
+        return not any(found.values())
+
+    wait_until(are_zero, found)
+
+
+def wait_until(holds, what):
+    """Waits until it holds."""
+    until = time.monotonic() + PATIENCE_S
+    while not holds():
         if time.monotonic() > until:
-            raise AssertionError(f"not back at the baseline: {found}")
+            raise AssertionError(f"it did not come to pass: {what}")
         time.sleep(0.02)
 
 

@@ -81,6 +81,15 @@ class Connection:
             payload, self.read = self.read[9 : 9 + length], self.read[9 + length :]
             yield kind, flags, stream, payload
 
+    def answer_pings(self):
+        """Shows to be alive, until the connection is closed."""
+        try:
+            for kind, flags, _, payload in self.frames():
+                if kind == PING and not flags & ACK:
+                    self.send(frame(PING, ACK, 0, payload))
+        except (Closed, OSError):
+            pass
+
     def goodbye(self):
         """The error code with which the server said goodbye, once it has closed; None if it said nothing."""
         code = None

@@ -203,13 +203,17 @@ mod tests {
     fn attack_what_was_changed_is_not_believed() {
         let (folder, envelope) = signed();
         let other = signed().1;
-        let changes: [(&str, fn(&mut Envelope)); 4] = [
+        type Change = fn(&mut Envelope);
+        let changes: [(&str, Change); 4] = [
             ("payload", |e| {
                 let payload = BASE64_STANDARD.decode(&e.payload).unwrap();
                 let text = String::from_utf8(payload).unwrap().replace("[1,2]", "[1,3]");
                 e.payload = BASE64_STANDARD.encode(text);
             }),
-            ("signature", |e| e.signatures[0].sig.replace_range(..2, "AA")),
+            ("signature", |e| {
+                let other = if e.signatures[0].sig.starts_with("AA") { "BB" } else { "AA" };
+                e.signatures[0].sig.replace_range(..2, other);
+            }),
             ("no signature", |e| e.signatures.clear()),
             ("short signature", |e| e.signatures[0].sig.truncate(8)),
         ];
