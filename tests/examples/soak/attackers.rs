@@ -19,7 +19,10 @@ use crate::report::{Ending, Tally};
 const CALLS_PER_CONNECTION: u32 = 300;
 
 /// An attack that has not ended by then is one that the server did not end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// So many unexpected endings are shown when they happen.
+const SHOWN: u64 = 20;
 
 /// Attackers' tenants.
 const TENANTS: [&str; 4] = ["evil-0", "evil-1", "evil-2", "evil-3"];
@@ -33,6 +36,8 @@ pub(crate) struct Attackers {
     honest: Headers,
     /// Attacks so far.
     pub(crate) done: AtomicU64,
+    /// Endings shown at once, because they are not as expected.
+    shown: AtomicU64,
 }
 
 /// Numbers that look random.
@@ -63,7 +68,14 @@ impl Attackers {
                 _ => honest.clone(),
             });
         }
-        Self { endpoint: endpoint.to_owned(), functions, endless, honest, done: AtomicU64::new(0) }
+        Self {
+            endpoint: endpoint.to_owned(),
+            functions,
+            endless,
+            honest,
+            done: AtomicU64::new(0),
+            shown: AtomicU64::new(0),
+        }
     }
 
     /// How many kinds there are.
@@ -114,6 +126,9 @@ impl Attackers {
             Ok(outcome) => ending(kind, outcome),
             Err(_) => Ending { is_expected: false, text: format!("no end within {PATIENCE:?}") },
         };
+        if !ending.is_expected && self.shown.fetch_add(1, Ordering::Relaxed) < SHOWN {
+            println!("unexpected: {}: {}", kind.name, ending.text);
+        }
         tally.count(kind.name, ending);
         self.done.fetch_add(1, Ordering::Relaxed);
     }
