@@ -110,6 +110,18 @@ impl Attackers {
         tally
     }
 
+    /// Tries every kind a few times, one after the other.
+    pub(crate) async fn each(&self) -> Tally {
+        let (mut tally, mut random) = (Tally::default(), Random(1));
+        let channel = client::connect(&self.endpoint).await;
+        for index in 0..KINDS.len() {
+            for _ in 0..3 {
+                self.attack_as(index, &channel, &mut random, &mut tally).await;
+            }
+        }
+        tally
+    }
+
     async fn attack(&self, channel: &Channel, random: &mut Random, tally: &mut Tally) {
         let all: u32 = KINDS.iter().map(|kind| kind.weight).sum();
         let mut at = random.below(u64::from(all)) as u32;
@@ -118,7 +130,10 @@ impl Attackers {
             at = at.saturating_sub(kind.weight);
             is_it
         });
-        let index = chosen.unwrap_or(0);
+        self.attack_as(chosen.unwrap_or(0), channel, random, tally).await;
+    }
+
+    async fn attack_as(&self, index: usize, channel: &Channel, random: &mut Random, tally: &mut Tally) {
         let kind = &KINDS[index];
         let attempt = self.attempt(kind.manner, &self.functions[index], channel, random);
         let outcome = tokio::time::timeout(PATIENCE, attempt).await;
