@@ -20,6 +20,7 @@ pub use self::provisioning::ProvisioningConfig;
 use crate::environment::EnvironmentConfig;
 use crate::imports::ImportsConfig;
 use crate::packages::PackagesConfig;
+use crate::tls::{TlsConfig, TlsService};
 use crate::token::{MAX_FUNCTION_BYTES, MAX_TENANT_BYTES};
 use crate::workers::PoolSize;
 
@@ -29,6 +30,8 @@ use crate::workers::PoolSize;
 pub struct Config {
     /// Addresses, directories and the server's own bounds.
     pub server: ServerConfig,
+    /// TLS of both services, and certificates of clients.
+    pub tls: TlsConfig,
     /// Call tokens.
     pub tokens: TokenConfig,
     /// Names of the request headers that carry who calls what.
@@ -62,17 +65,17 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Where Arrow Flight is served (HTTP/2 without TLS). Default: `127.0.0.1:50051`.
+    /// Where Arrow Flight is served (HTTP/2; with TLS if there is a `[tls]` section). Default: `127.0.0.1:50051`.
     pub flight_address: SocketAddr,
     /// Where functions are provisioned. The same address as `flight_address` is allowed: one port
     /// then serves both. Default: `127.0.0.1:50051`.
     pub provisioning_address: SocketAddr,
-    /// Where `/health`, `/stats` and `/metrics` are served (HTTP/1.1, without a token), or `off`. Metrics
+    /// Where `/health`, `/stats` and `/metrics` are served (HTTP/1.1, without TLS or a token), or `off`. Metrics
     /// tell names of functions and tenants to everybody who reaches this address. Port 0 stands for any
     /// free port, and the log says which it is. Default: `127.0.0.1:0`.
     pub status_address: StatusAddress,
-    /// URL of the Flight service as engines reach it; provisioning returns it. Default:
-    /// `http://` and the Flight address. Required when that address is a wildcard.
+    /// URL of the Flight service as engines reach it; provisioning returns it. Default: `http://`, with
+    /// TLS `https://`, and the Flight address. Required when that address is a wildcard.
     pub advertised_endpoint: Option<String>,
     /// Provisioned functions, their images and the token keys. Default: `vivarium-state`.
     pub state_dir: PathBuf,
@@ -96,6 +99,11 @@ pub struct ServerConfig {
     /// Exchanges that run at the same time; each holds one sandbox. Fewer run when
     /// `host_memory_bytes` has no room for so many. Default: 64.
     pub max_concurrent_exchanges: NonZeroUsize,
+    /// Sandboxes in which the batches of one exchange of a scalar or vectorised function run side by
+    /// side. Those beyond the first count like further exchanges, and exist only while more than half
+    /// of the places are free. 1: one batch after the other, all in one sandbox. Default: 0, one for
+    /// each thread that one tenant may hold, at most 4.
+    pub sandboxes_per_exchange: usize,
     /// Longest wait of an exchange for a place, in seconds. Default: 30.
     pub exchange_wait_s: u64,
     /// Longest wait of an exchange for its function's image, in seconds. Default: 120.
@@ -158,6 +166,7 @@ impl Default for ServerConfig {
             build_workers: nonzero(4),
             max_queued_jobs: 4096,
             max_concurrent_exchanges: nonzero(64),
+            sandboxes_per_exchange: 0,
             exchange_wait_s: 30,
             image_wait_s: 120,
             idle_timeout_s: 300,
@@ -187,10 +196,12 @@ impl Default for ServerConfig {
 pub struct TokenConfig {
     /// How long a token permits calls, in seconds. Default: 86 400 (a day).
     pub lifetime_s: u64,
-    /// File with the signing keys: one key of 32 bytes in hexadecimal digits on each line. The
-    /// first signs, all are accepted. It is created, readable by its owner only, when it does not
-    /// exist. Default: `token.key` inside `server.state_dir`. Servers that shall accept each
-    /// other's tokens share it.
+    /// File with the signing keys, as `vivarium keys` writes it: on each line one key of 32 bytes in
+    /// hexadecimal digits, and the moment from which it signs. The youngest that may signs, all are
+    /// accepted until their tokens have expired. It is created, for its owner only, when it does not
+    /// exist; read again within a second of a call when it changed; and refused when others can read it.
+    /// Default: `token.key` inside `server.state_dir`. Servers that shall accept each other's tokens
+    /// share it.
     pub key_file: Option<PathBuf>,
     /// Group of servers that tokens are for. Default: `vivarium`.
     pub audience: String,
@@ -364,6 +375,18 @@ impl Config {
         {
             return error("server.provisioning_address", "overlaps server.flight_address; make them equal");
         }
+        let one_address = server.flight_address == server.provisioning_address;
+        if let Err((key, problem)) = self.tls.check(one_address) {
+            return error(key, &problem);
+        }
+        if self.tls.covers(TlsService::Flight)
+            && server.advertised_endpoint.as_ref().is_some_and(|url| url.starts_with("http://"))
+        {
+            return error(
+                "server.advertised_endpoint",
+                "must begin with https:// because Flight is behind TLS",
+            );
+        }
         if server.host_memory_bytes < self.build_memory_bytes().saturating_add(self.limits.memory_bytes) {
             return error(
                 "server.host_memory_bytes",
@@ -431,6 +454,14 @@ impl Config {
             threads_of_tenant: or(self.tenants.max_workers, cores),
             stack_bytes: WORKER_STACK_BYTES,
             max_queued: self.server.max_queued_jobs,
+        }
+    }
+
+    /// Most sandboxes of one exchange.
+    pub fn sandboxes_per_exchange(&self) -> usize {
+        match self.server.sandboxes_per_exchange {
+            0 => self.worker_pool().threads_of_tenant.min(4),
+            configured => configured,
         }
     }
 
@@ -511,6 +542,23 @@ mod tests {
             ("[server]\nhost_memory_bytes = 5", "server.host_memory_bytes"),
             ("[server]\nmax_message_bytes = 5", "server.max_message_bytes"),
             ("[tokens]\nlifetime_s = 0", "tokens.lifetime_s"),
+            ("[tls]\ncertificate = \"c\"", "`tls.key` is required because tls.certificate"),
+            ("[tls]\nkey = \"k\"", "`tls.certificate` is required because tls.key"),
+            ("[tls]\nclient_ca = \"ca\"", "`tls.certificate` is required because tls.client_ca"),
+            (
+                "[tls]\ncertificate = \"c\"\nkey = \"k\"\nservices = [\"flight\"]",
+                "`tls.services` must name both services because they share an address",
+            ),
+            ("[tls]\ncertificate = \"c\"\nkey = \"k\"\nservices = []", "`tls.services` is empty"),
+            ("[tls.tenants]\n\"dns:a\" = [\"acme\"]", "`tls.client_ca` is required"),
+            (
+                "[tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"ca\"\n[tls.tenants]\n\"cn:a\" = []",
+                "`tls.tenants` has the client `cn:a`; expected `dns:<name>`",
+            ),
+            (
+                "[server]\nadvertised_endpoint = \"http://a\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"",
+                "`server.advertised_endpoint` must begin with https://",
+            ),
             ("[classes.Big]", "classes"),
             ("[headers]\ntoken = \"X-Token\"", "headers.token"),
             ("[headers]\ntoken = \"x-token-bin\"", "headers.token"),

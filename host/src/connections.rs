@@ -1,7 +1,9 @@
-//! Accepting connections, a bounded number at a time.
+//! Accepting connections, a bounded number at a time, with or without TLS.
+//!
+//! Whoever connects has to come to the point: a TLS handshake has a time limit and a bounded number of
+//! them is worked on, and without TLS the client's first bytes, the opening of HTTP/2, have the same limit.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,10 +13,23 @@ use futures::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
+
+use crate::tls::{Peer, Tls};
 
 /// Pause after a failed accept: running out of file descriptors fails again at once.
 const RETRY: Duration = Duration::from_millis(50);
+
+/// Longest time until a client has opened HTTP, with TLS behind the handshake.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// Bytes that a client sends before anything else: HTTP/2's preface and the head of its first frame. A
+/// request of HTTP/1.1, with the host that it must name, is longer.
+const OPENING_BYTES: usize = 24 + 9;
 
 /// The connections that may be open at the same time, over all listeners.
 #[derive(Clone, Debug)]
@@ -23,8 +38,31 @@ pub(crate) struct Connections(Arc<Semaphore>);
 /// An open connection; closing it makes room for another.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Transport,
+    peer: Peer,
+    opening: Option<Opening>,
     _place: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What a client still has to send, and until when.
+#[derive(Debug)]
+struct Opening {
+    bytes: usize,
+    until: Pin<Box<Sleep>>,
+}
+
+/// What a listener works on.
+struct Accepting {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    tls: Option<Arc<Tls>>,
+    handshakes: JoinSet<Option<Connection>>,
 }
 
 impl Connections {
@@ -34,24 +72,57 @@ impl Connections {
 
     /// Takes connections from a listener while there is room; the others wait in the operating
     /// system's queue. Ends only by being dropped.
-    pub(crate) fn accept(&self, listener: TcpListener) -> impl Stream<Item = io::Result<Connection>> + use<> {
-        let places = Arc::clone(&self.0);
-        futures::stream::unfold((listener, places), |(listener, places)| async move {
-            let place = Arc::clone(&places).acquire_owned().await.ok()?;
-            let stream = accept_one(&listener).await;
-            Some((Ok(Connection { stream, _place: place }), (listener, places)))
+    pub(crate) fn accept(
+        &self,
+        listener: TcpListener,
+        tls: Option<Arc<Tls>>,
+    ) -> impl Stream<Item = io::Result<Connection>> + use<> {
+        let accepting = Accepting { listener, places: Arc::clone(&self.0), tls, handshakes: JoinSet::new() };
+        futures::stream::unfold(accepting, |mut accepting| async move {
+            let connection = accepting.next().await?;
+            Some((Ok(connection), accepting))
         })
     }
 }
 
-async fn accept_one(listener: &TcpListener) -> TcpStream {
+impl Accepting {
+    /// The next connection that is ready for HTTP; `None` when there are no places any more.
+    async fn next(&mut self) -> Option<Connection> {
+        loop {
+            let has_room = self.tls.as_ref().is_none_or(|tls| self.handshakes.len() < tls.max_handshakes());
+            tokio::select! {
+                // Whoever has a connection already comes first.
+                biased;
+                Some(done) = self.handshakes.join_next() => {
+                    if let Ok(Some(connection)) = done {
+                        return Some(connection);
+                    }
+                }
+                accepted = accept(&self.listener, &self.places), if has_room => {
+                    let (stream, place) = accepted?;
+                    match &self.tls {
+                        None => return Some(Connection::plain(stream, place)),
+                        Some(tls) => drop(self.handshakes.spawn(handshake(Arc::clone(tls), stream, place))),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Takes a connection once there is a place. May be dropped at any time.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
                 }
-                return stream;
+                return Some((stream, place));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -61,11 +132,42 @@ async fn accept_one(listener: &TcpListener) -> TcpStream {
     }
 }
 
+async fn handshake(tls: Arc<Tls>, stream: TcpStream, place: OwnedSemaphorePermit) -> Option<Connection> {
+    let address = stream.peer_addr().ok();
+    let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+    match tokio::time::timeout(tls.handshake_timeout(), handshake).await {
+        Ok(Ok(stream)) => {
+            let names = tls.names(stream.get_ref().1);
+            Some(Connection::new(Transport::Tls(Box::new(stream)), Peer { address, names }, place))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(?address, %error, "a TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(?address, "a TLS handshake took too long (limit tls.handshake_timeout_s)");
+            None
+        }
+    }
+}
+
+impl Connection {
+    fn plain(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+        let address = stream.peer_addr().ok();
+        Self::new(Transport::Plain(stream), Peer { address, names: None }, place)
+    }
+
+    fn new(stream: Transport, peer: Peer, place: OwnedSemaphorePermit) -> Self {
+        let until = Box::pin(sleep_until(Instant::now() + OPENING));
+        Self { stream, peer, opening: Some(Opening { bytes: OPENING_BYTES, until }), _place: place }
+    }
+}
+
 impl Connected for Connection {
-    type ConnectInfo = Option<SocketAddr>;
+    type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.peer_addr().ok()
+        self.peer.clone()
     }
 }
 
@@ -75,7 +177,20 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        if let Some(opening) = &mut self.opening {
+            opening.bytes = opening.bytes.saturating_sub(buffer.filled().len() - before);
+            if opening.bytes == 0 {
+                self.opening = None;
+            } else if read.is_pending() && opening.until.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        read
     }
 }
 
@@ -85,15 +200,24 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 
     fn poll_write_vectored(
@@ -101,10 +225,16 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::functions::{Functions, StartError};
 use crate::metrics::Metrics;
 use crate::observe::{self, Observed};
 use crate::provisioning::{Provisioning, Workers};
+use crate::tls::{Tls, TlsError, TlsService};
 use crate::workers::WorkerPool;
 
 /// How long exchanges that are cut off have to tell their clients.
@@ -45,6 +46,25 @@ pub struct Listeners {
     /// Absent when nobody may watch.
     status: Option<TcpListener>,
     addresses: Addresses,
+    tls: Option<Arc<Tls>>,
+}
+
+/// Makes a running server look at the operator's files again. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    functions: Arc<Functions>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Reload {
+    /// Reads certificates, token keys and environments again, as far as their files have changed. What
+    /// cannot be used is reported in the log, and the server keeps what it had.
+    pub fn now(&self) {
+        self.functions.reload();
+        if let Some(tls) = &self.tls {
+            tls.reload();
+        }
+    }
 }
 
 /// Where a server listens.
@@ -72,6 +92,9 @@ pub enum ServerError {
         /// Why.
         source: std::io::Error,
     },
+    /// The files of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The sandbox cannot be set up.
     #[error("cannot set up the sandbox with the cache directory {}", cache_dir.display())]
     Engine {
@@ -105,9 +128,10 @@ impl Listeners {
     /// on connections are taken, and an address that is in use is found out before any other work.
     ///
     /// # Errors
-    /// [`ServerError::Bind`].
+    /// [`ServerError::Bind`], [`ServerError::Tls`].
     pub async fn bind(config: &Config) -> Result<Self, ServerError> {
         let server = &config.server;
+        let tls = Tls::open(&config.tls)?.map(Arc::new);
         let (flight, flight_address) = bind(server.flight_address, "flight_address").await?;
         let one_port = server.flight_address == server.provisioning_address;
         let (provisioning, provisioning_address) = if one_port {
@@ -123,7 +147,7 @@ impl Listeners {
         let (status, status_address) = status.unzip();
         let addresses =
             Addresses { flight: flight_address, provisioning: provisioning_address, status: status_address };
-        Ok(Self { flight, provisioning, status, addresses })
+        Ok(Self { flight, provisioning, status, addresses, tls })
     }
 }
 
@@ -195,6 +219,11 @@ impl Server {
         self.listeners.addresses
     }
 
+    /// Makes this server look at its files, at any time while it runs.
+    pub fn reload(&self) -> Reload {
+        Reload { functions: Arc::clone(&self.functions), tls: self.listeners.tls.clone() }
+    }
+
     /// Serves until `shutdown` is done, then lets running exchanges end, for at most the configured
     /// time and until `abort` is done.
     ///
@@ -206,11 +235,10 @@ impl Server {
         abort: impl Future<Output = ()> + Send,
     ) -> Result<Ended, ServerError> {
         let Self { config, functions, workers, metrics, listeners } = self;
-        let endpoint = config
-            .server
-            .advertised_endpoint
-            .clone()
-            .unwrap_or_else(|| format!("http://{}", listeners.addresses.flight));
+        let endpoint = config.server.advertised_endpoint.clone().unwrap_or_else(|| {
+            let scheme = if config.tls.covers(TlsService::Flight) { "https" } else { "http" };
+            format!("{scheme}://{}", listeners.addresses.flight)
+        });
         let (cut, is_cut) = watch::channel(false);
         let flight = Flight::service(Arc::clone(&functions), Arc::clone(&metrics), &config, is_cut);
         let (stop, stopped) = watch::channel(false);
@@ -229,17 +257,21 @@ impl Server {
         }
 
         let connections = Connections::new(config.server.max_connections.get());
+        let tls = |service| listeners.tls.clone().filter(|_| config.tls.covers(service));
+        let (flight_tls, provisioning_tls) = (tls(TlsService::Flight), tls(TlsService::Provisioning));
         let serving = async {
             match listeners.provisioning {
                 None => {
                     let routes = provisioning.add_to(Routes::new(flight));
-                    serve(&config, routes, listeners.flight, &connections, stopped).await
+                    serve(&config, routes, (listeners.flight, flight_tls), &connections, stopped).await
                 }
                 Some(listener) => {
                     let (flight, provisioning) =
                         (Routes::new(flight), provisioning.add_to(Routes::default()));
-                    let first = serve(&config, flight, listeners.flight, &connections, stopped.clone());
-                    let second = serve(&config, provisioning, listener, &connections, stopped);
+                    let flight_at = (listeners.flight, flight_tls);
+                    let first = serve(&config, flight, flight_at, &connections, stopped.clone());
+                    let provisioning_at = (listener, provisioning_tls);
+                    let second = serve(&config, provisioning, provisioning_at, &connections, stopped);
                     tokio::try_join!(first, second).map(|_| ())
                 }
             }
@@ -285,7 +317,7 @@ async fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, So
 async fn serve(
     config: &Config,
     routes: Routes,
-    listener: TcpListener,
+    (listener, tls): (TcpListener, Option<Arc<Tls>>),
     connections: &Connections,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
@@ -298,7 +330,7 @@ async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(server.keepalive_interval_s.max(1))))
         .http2_keepalive_timeout(Some(Duration::from_secs(server.keepalive_timeout_s.max(1))))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(connections.accept(listener), async move {
+        .serve_with_incoming_shutdown(connections.accept(listener, tls), async move {
             // An error means that the sender is gone, which is a reason to stop as well.
             let _ = stopped.wait_for(|stop| *stop).await;
         })

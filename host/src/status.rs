@@ -5,8 +5,8 @@
 //! | the function raised, its code does not compile, a value does not fit, the request is malformed, the function is unknown | `INVALID_ARGUMENT` |
 //! | a limit was met: fuel, memory, recursion, sizes, quotas, places | `RESOURCE_EXHAUSTED` |
 //! | the deadline passed, or something was waited for too long | `DEADLINE_EXCEEDED` |
-//! | no token, or one that is malformed, forged, expired or for another audience | `UNAUTHENTICATED` |
-//! | a good token, for another tenant or function; a package or an address that the operator does not allow | `PERMISSION_DENIED` |
+//! | no token, or one that is malformed, forged, expired, of a key that is gone or for another audience | `UNAUTHENTICATED` |
+//! | a good token, for another tenant or function; a client's certificate that is for other tenants; a package or an address that the operator does not allow | `PERMISSION_DENIED` |
 //! | the token's version is gone | `NOT_FOUND` |
 //! | the function's worker is suspended | `FAILED_PRECONDITION` |
 //! | not supported | `UNIMPLEMENTED` |
@@ -26,7 +26,7 @@ use crate::functions::{
 };
 use crate::imports::{ImportError, ImportProblem, UrlProblem};
 use crate::packages::{Fault, PackageError};
-use crate::token::TokenError;
+use crate::token::{IssueError, TokenError};
 use crate::workers::WorkerError;
 
 /// Longest message after percent-encoding, in bytes. gRPC clients accept 8 KiB of headers.
@@ -80,13 +80,13 @@ impl Failure for WorkerError {
 impl Failure for ProvisionError {
     fn code(&self) -> Code {
         match self {
-            Self::Name { .. } | Self::Token(_) => Code::InvalidArgument,
+            Self::Name { .. } | Self::Token(IssueError::Name(_)) => Code::InvalidArgument,
             Self::CodeTooLarge { .. } | Self::TooManyOfTenant { .. } | Self::TooManyOfAll { .. } => {
                 Code::ResourceExhausted
             }
             Self::Packages(error) => error.code(),
             Self::Imports(error) => error.code(),
-            Self::Store(_) => Code::Internal,
+            Self::Store(_) | Self::Token(_) => Code::Internal,
             Self::Worker(error) => error.code(),
         }
     }
@@ -96,6 +96,7 @@ impl Failure for CallRefused {
     fn code(&self) -> Code {
         match self {
             Self::Token(error) => error.code(),
+            Self::Certificate(error) => error.code(),
             Self::Unknown { .. } => Code::InvalidArgument,
             Self::Suspended { .. } => Code::FailedPrecondition,
             Self::Retired { .. } => Code::NotFound,

@@ -15,18 +15,25 @@
 //!
 //! and the signature is HMAC-SHA256 over the label `vivarium call token 1`, a zero byte and the
 //! payload. Nothing in a token is secret; a token is a bearer secret as a whole and never logged.
+//!
+//! Keys are rotated without breaking a live token: a new key signs from its moment on, an older one is
+//! accepted until the tokens that it signed have expired (see [`key_file`]).
+
+pub mod key_file;
+mod key_ring;
 
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest as _, Sha256};
+use hmac::Mac as _;
 use zeroize::Zeroizing;
 
-/// Length of a signing key in bytes.
-pub const KEY_BYTES: usize = 32;
+pub use self::key_ring::{DatedKey, KEY_BYTES, KeyId, KeyState, SigningKey};
+
+use self::key_ring::{KEY_ID_BYTES, KeyRing};
 
 /// Longest token that is looked at, in bytes. The longest that is ever issued is shorter.
 pub const MAX_TOKEN_BYTES: usize = 2048;
@@ -39,12 +46,7 @@ pub const MAX_FUNCTION_BYTES: usize = 256;
 
 const PREFIX: &str = "viv1";
 const LABEL: &[u8] = b"vivarium call token 1\0";
-const KEY_ID_BYTES: usize = 4;
-const SHA256_BLOCK_BYTES: usize = 64;
 const VERSION_BYTES: usize = 16;
-
-/// A secret that signs tokens; wiped from memory when dropped.
-pub type SigningKey = Zeroizing<[u8; KEY_BYTES]>;
 
 /// The part of a function version's digest that a token carries.
 pub type VersionPrefix = [u8; VERSION_BYTES];
@@ -81,6 +83,14 @@ pub enum TokenError {
     /// The signature is not one of ours.
     #[error("forged token: its signature is not from this server")]
     Forged,
+    /// The key that signed it was taken away, or was never ours.
+    #[error(
+        "the token was signed with key {id}, which this server does not accept; provision the function again"
+    )]
+    UnknownKey {
+        /// What the token says of its key.
+        id: KeyId,
+    },
     /// The token was good once.
     #[error(
         "expired token: it ended {ago_s} s ago, at {at_unix_s} s since the Unix epoch; provision the function again"
@@ -115,7 +125,7 @@ pub enum TokenError {
     },
 }
 
-/// Why a token could not be issued: a name is longer than a token can hold.
+/// A name is longer than a token can hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} is {bytes} bytes long; at most {limit} are allowed")]
 pub struct NameTooLong {
@@ -127,38 +137,23 @@ pub struct NameTooLong {
     pub limit: usize,
 }
 
+/// Why a token could not be issued.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// A name does not fit.
+    #[error(transparent)]
+    Name(#[from] NameTooLong),
+    /// There is no key to sign with.
+    #[error("the server has no token key")]
+    NoKey,
+}
+
 /// The keys of this server and what it puts into tokens.
 pub struct Tokens {
-    signing: Key,
-    /// Accepted until the tokens that they signed have expired.
-    older: Vec<Key>,
+    keys: RwLock<Arc<KeyRing>>,
     audience: String,
     lifetime: Duration,
-}
-
-struct Key {
-    id: [u8; KEY_ID_BYTES],
-    /// Keyed, with nothing but the label in it yet.
-    mac: Hmac<Sha256>,
-}
-
-impl Key {
-    fn new(secret: &SigningKey) -> Self {
-        let hash =
-            Sha256::new().chain_update(b"vivarium key id\0").chain_update(secret.as_slice()).finalize();
-        let mut id = [0; KEY_ID_BYTES];
-        id.copy_from_slice(&hash[..KEY_ID_BYTES]);
-        // HMAC itself pads a key to the hash's block with zeros; doing it here cannot fail.
-        let mut block = Zeroizing::new([0; SHA256_BLOCK_BYTES]);
-        block[..KEY_BYTES].copy_from_slice(secret.as_slice());
-        let mut mac = Hmac::<Sha256>::new((&*block).into());
-        mac.update(LABEL);
-        Self { id, mac }
-    }
-
-    fn sign(&self, payload: &[u8]) -> Hmac<Sha256> {
-        self.mac.clone().chain_update(payload)
-    }
 }
 
 impl Tokens {
@@ -170,8 +165,25 @@ impl Tokens {
     /// The key that signs, older keys that are still accepted, the audience written into tokens,
     /// and how long a token lives.
     pub fn new(signing: &SigningKey, older: &[SigningKey], audience: &str, lifetime: Duration) -> Self {
-        let older = older.iter().map(Key::new).collect();
-        Self { signing: Key::new(signing), older, audience: audience.to_owned(), lifetime }
+        let dated = |secret: &SigningKey| DatedKey { secret: secret.clone(), from: UNIX_EPOCH };
+        let keys: Vec<DatedKey> = std::iter::once(signing).chain(older).map(dated).collect();
+        Self::with_keys(&keys, audience, lifetime)
+    }
+
+    /// As [`Tokens::new`], with keys that sign from different moments on. Without any key no token is
+    /// issued or accepted.
+    pub fn with_keys(keys: &[DatedKey], audience: &str, lifetime: Duration) -> Self {
+        let keys = RwLock::new(Arc::new(KeyRing::new(keys)));
+        Self { keys, audience: audience.to_owned(), lifetime }
+    }
+
+    /// Works with other keys from now on.
+    pub fn replace_keys(&self, keys: &[DatedKey]) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(KeyRing::new(keys));
+    }
+
+    fn keys(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How long a token lives.
@@ -182,39 +194,41 @@ impl Tokens {
     /// Issues a token at the time `now`.
     ///
     /// # Errors
-    /// When a name does not fit into a token.
+    /// When a name does not fit into a token, or there is no key.
     pub fn issue(
         &self,
         tenant: &str,
         function: &str,
         version: VersionPrefix,
         now: SystemTime,
-    ) -> Result<String, NameTooLong> {
+    ) -> Result<String, IssueError> {
         check_length("tenant name", tenant, MAX_TENANT_BYTES)?;
         check_length("function name", function, MAX_FUNCTION_BYTES)?;
         check_length("audience", &self.audience, MAX_TENANT_BYTES)?;
+        let keys = self.keys();
+        let key = keys.signing(now).ok_or(IssueError::NoKey)?;
         let mut payload = Vec::with_capacity(64 + tenant.len() + function.len() + self.audience.len());
-        payload.extend_from_slice(&self.signing.id);
+        payload.extend_from_slice(&key.id.0);
         payload.extend_from_slice(&unix_seconds(now + self.lifetime).to_be_bytes());
         payload.extend_from_slice(&version);
         push_short(&mut payload, tenant);
         payload.extend_from_slice(&u16::try_from(function.len()).unwrap_or(u16::MAX).to_be_bytes());
         payload.extend_from_slice(function.as_bytes());
         push_short(&mut payload, &self.audience);
-        let signature = self.signing.sign(&payload).finalize().into_bytes();
+        let signature = key.sign(&payload).finalize().into_bytes();
         Ok(format!("{PREFIX}.{}.{}", URL_SAFE_NO_PAD.encode(&payload), URL_SAFE_NO_PAD.encode(signature)))
     }
 
     /// Checks a token's signature (in constant time), audience and expiry at the time `now`.
     ///
     /// # Errors
-    /// [`TokenError`], the first that applies in the order malformed, forged, wrong audience,
-    /// expired. Nothing of the payload is believed before the signature is checked.
+    /// [`TokenError`], the first that applies in the order malformed, unknown key, forged, wrong
+    /// audience, expired. Nothing of the payload is believed before the signature is checked.
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Grant, TokenError> {
         let (payload, signature) = split(token)?;
         let id = payload.first_chunk::<KEY_ID_BYTES>().ok_or(malformed("its payload is too short"))?;
-        let mut keys = std::iter::once(&self.signing).chain(&self.older);
-        let key = keys.find(|key| key.id == *id).ok_or(TokenError::Forged)?;
+        let (keys, id) = (self.keys(), KeyId(*id));
+        let key = keys.find(id, now, self.lifetime).ok_or(TokenError::UnknownKey { id })?;
         key.sign(&payload).verify_slice(&signature).map_err(|_| TokenError::Forged)?;
 
         let (audience, grant) = parse(&payload[KEY_ID_BYTES..])?;
@@ -232,7 +246,7 @@ impl fmt::Debug for Tokens {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Tokens")
-            .field("older_keys", &self.older.len())
+            .field("keys", &self.keys().len())
             .field("audience", &self.audience)
             .field("lifetime", &self.lifetime)
             .finish()
@@ -398,7 +412,12 @@ mod tests {
 
     #[test]
     fn another_key_or_audience_is_refused() {
-        assert_eq!(tokens_with(&[2], "here").verify(&issued(), now()), Err(TokenError::Forged));
+        let other = tokens_with(&[2], "here").verify(&issued(), now()).unwrap_err();
+        assert_eq!(
+            other.to_string(),
+            "the token was signed with key c8d9d9f8, which this server does not accept; provision the function \
+             again"
+        );
         assert!(matches!(
             tokens_with(&[1], "there").verify(&issued(), now()),
             Err(TokenError::WrongAudience { .. })
@@ -410,7 +429,54 @@ mod tests {
         let rotated = tokens_with(&[2, 1], "here");
         assert!(rotated.verify(&issued(), now()).is_ok());
         let fresh = rotated.issue("acme", "gcd", VERSION, now()).unwrap();
-        assert_eq!(tokens_with(&[1], "here").verify(&fresh, now()), Err(TokenError::Forged));
+        let before = tokens_with(&[1], "here").verify(&fresh, now());
+        assert!(matches!(before, Err(TokenError::UnknownKey { .. })));
+    }
+
+    /// Keys of single bytes, each with the seconds from [`NOW`] on from which it signs.
+    fn dated(keys: &[(u8, i64)]) -> Vec<DatedKey> {
+        let key = |(byte, seconds): &(u8, i64)| DatedKey {
+            secret: Zeroizing::new([*byte; KEY_BYTES]),
+            from: UNIX_EPOCH + Duration::from_secs(NOW.as_secs().saturating_add_signed(*seconds)),
+        };
+        keys.iter().map(key).collect()
+    }
+
+    #[test]
+    fn a_rotation_breaks_no_live_token_and_ends_with_the_last_of_them() {
+        let lifetime = Duration::from_secs(600);
+        let server = Tokens::with_keys(&dated(&[(1, -1000)]), "here", lifetime);
+        let old = server.issue("acme", "gcd", VERSION, now()).unwrap();
+        // The second key is known everywhere before it signs anywhere.
+        server.replace_keys(&dated(&[(2, 60), (1, -1000)]));
+        let still_old = server.issue("acme", "gcd", VERSION, now()).unwrap();
+        assert_eq!(still_old, old);
+        let later = now() + Duration::from_secs(60);
+        let new = server.issue("acme", "gcd", VERSION, later).unwrap();
+        let only_second = Tokens::with_keys(&dated(&[(2, 60)]), "here", lifetime);
+        assert!(only_second.verify(&new, later).is_ok());
+        assert!(matches!(only_second.verify(&old, later), Err(TokenError::UnknownKey { .. })));
+        for (after, expected) in [(0, true), (60, true), (599, true), (600, false)] {
+            let verified = server.verify(&old, now() + Duration::from_secs(after));
+            assert_eq!(verified.is_ok(), expected, "{after} s: {verified:?}");
+        }
+    }
+
+    #[test]
+    fn attack_a_key_that_was_replaced_long_ago_signs_nothing_any_more() {
+        let thief = Tokens::with_keys(&dated(&[(1, -1000)]), "here", Duration::from_secs(1 << 30));
+        let forged = thief.issue("acme", "gcd", VERSION, now()).unwrap();
+        let server = |second: i64| {
+            Tokens::with_keys(&dated(&[(2, second), (1, -10_000)]), "here", Duration::from_secs(600))
+        };
+        assert!(server(-599).verify(&forged, now()).is_ok(), "its own tokens may be alive");
+        assert!(matches!(server(-600).verify(&forged, now()), Err(TokenError::UnknownKey { .. })));
+    }
+
+    #[test]
+    fn without_a_key_nothing_is_issued() {
+        let server = Tokens::with_keys(&[], "here", Duration::from_secs(600));
+        assert_eq!(server.issue("acme", "gcd", VERSION, now()), Err(IssueError::NoKey));
     }
 
     #[test]

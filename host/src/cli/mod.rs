@@ -1,6 +1,7 @@
 //! The command line: one module per subcommand.
 
 pub(crate) mod audit;
+pub(crate) mod keys;
 pub(crate) mod run;
 pub(crate) mod serve;
 
@@ -24,6 +25,8 @@ enum Command {
     Run(run::Arguments),
     /// Print what the sandbox can and cannot do, read from the module itself
     Audit(audit::Arguments),
+    // As of `Serve`.
+    Keys(keys::Arguments),
 }
 
 impl CommandLine {
@@ -36,6 +39,7 @@ impl CommandLine {
             Command::Serve(arguments) => arguments.execute(),
             Command::Run(arguments) => arguments.execute(),
             Command::Audit(arguments) => arguments.execute(),
+            Command::Keys(arguments) => arguments.execute(),
         }
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vivarium_host::config::{Config, LogFormat, StatusAddress};
 use vivarium_host::logging;
-use vivarium_host::server::{Ended, Listeners, Server};
+use vivarium_host::server::{Ended, Listeners, Reload, Server};
 
 /// Exchanges were cut off at the end.
 const CUT: u8 = 3;
@@ -17,8 +17,8 @@ const CUT: u8 = 3;
 /// Serve functions to query engines over gRPC and Arrow Flight
 ///
 /// Engines provision functions (Databend's `resourceproto.WorkerService` and the services before it)
-/// and then run them by Arrow Flight's `DoExchange`, both over HTTP/2 without TLS. Every exchange gets a sandbox
-/// of its own. Functions, their images and the token keys live in the state directory and survive
+/// and then run them by Arrow Flight's `DoExchange`, both over HTTP/2, with TLS if the configuration
+/// has a section `[tls]`. Every exchange gets a sandbox of its own. Functions, their images and the token keys live in the state directory and survive
 /// a restart.
 ///
 /// The functions that a file given with --functions declares (by the decorators of vivarium,
@@ -37,6 +37,8 @@ Examples:
 
 Signals:
   SIGTERM, SIGINT   stop accepting, let exchanges end (server.drain_s); a second one stops at once
+  SIGHUP            look at certificates, token keys and environments now; without it, within a second
+                    of the next use
 
 Exit codes:
   0  stopped, every exchange came to its end
@@ -146,6 +148,7 @@ async fn serve(config: Config, began: Instant) -> anyhow::Result<Ended> {
         .await
         .context("the start was interrupted")??;
     let addresses = server.addresses();
+    let reload = server.reload();
     let health = addresses.status.map(|address| format!("health http://{address}/health "));
     println!(
         "vivarium is ready: flight {} provisioning {} {}after {:.2} s",
@@ -157,9 +160,9 @@ async fn serve(config: Config, began: Instant) -> anyhow::Result<Ended> {
     let (shutdown, on_shutdown) = tokio::sync::oneshot::channel::<()>();
     let (abort, on_abort) = tokio::sync::oneshot::channel::<()>();
     let watcher = tokio::spawn(async move {
-        signals.next().await;
+        signals.next(&reload).await;
         drop(shutdown);
-        signals.next().await;
+        signals.next(&reload).await;
         drop(abort);
     });
     let ended = server.run(async { drop(on_shutdown.await) }, async { drop(on_abort.await) }).await?;
@@ -168,21 +171,35 @@ async fn serve(config: Config, began: Instant) -> anyhow::Result<Ended> {
     Ok(ended)
 }
 
-/// The signals that end the server.
+/// The signals that end the server, and the one that makes it look at its files.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for a signal that ends the server.
+    async fn next(&mut self, reload: &Reload) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                Some(()) = self.hang_up.recv() => {
+                    tracing::info!("looking at certificates, token keys and environments");
+                    let reload = reload.clone();
+                    // It reads files.
+                    drop(tokio::task::spawn_blocking(move || reload.now()));
+                }
+            }
         }
     }
 }

@@ -16,21 +16,19 @@ mod file;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use self::file::FileError;
 use self::file::Variables;
-
-/// The file is looked at at most once in this time.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+use crate::watched::{Fingerprint, LOOK_INTERVAL};
 
 /// `[environment]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,18 +141,6 @@ struct State {
     seen: Option<Fingerprint>,
 }
 
-/// What changes when a file does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Fingerprint([i64; 5], u64);
-
-impl Fingerprint {
-    fn of(metadata: &Metadata) -> Self {
-        let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
-        let [mtime, mtime_nsec, ctime, ctime_nsec] = times;
-        Self([mtime, mtime_nsec, ctime, ctime_nsec, metadata.ino().cast_signed()], metadata.len())
-    }
-}
-
 impl Environments {
     /// Reads the file, if one is configured.
     ///
@@ -163,7 +149,7 @@ impl Environments {
     pub fn open(config: &EnvironmentConfig) -> Result<Self, EnvironmentError> {
         let mut state = State { functions: Loaded::new(), looked: Instant::now(), seen: None };
         if let Some(path) = &config.file {
-            state.seen = fingerprint(path);
+            state.seen = Fingerprint::of(path);
             state.functions = load(path, config, &Loaded::new())?;
         }
         Ok(Self { config: config.clone(), empty: Arc::default(), state: Mutex::new(state) })
@@ -185,7 +171,7 @@ impl Environments {
     /// Reads the file again if it changed. What cannot be used is reported once.
     fn look(&self, path: &Path, state: &mut State) {
         state.looked = Instant::now();
-        let now = fingerprint(path);
+        let now = Fingerprint::of(path);
         if now == state.seen {
             return;
         }
@@ -200,13 +186,16 @@ impl Environments {
         }
     }
 
+    /// Looks at the file now, whenever it was looked at last.
+    pub(crate) fn reload(&self) {
+        if let Some(path) = &self.config.file {
+            self.look(path, &mut self.state());
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn fingerprint(path: &Path) -> Option<Fingerprint> {
-    std::fs::metadata(path).ok().map(|metadata| Fingerprint::of(&metadata))
 }
 
 /// Reads the file. Environments that did not change stay the same object.

@@ -12,6 +12,7 @@ use super::signature::{self, Phase};
 use crate::functions::{CallRefused, Functions, Version};
 use crate::sql_types::Dialect;
 use crate::status::Failure;
+use crate::tls::ClientTenants;
 
 /// Tells Databend how many of the schema's fields are parameters.
 const INPUT_COUNT: &str = "x-databend-udf-input-count";
@@ -40,6 +41,7 @@ impl Failure for InfoError {
 /// Schema of the inputs followed by the outputs, as the function's dialect gives it.
 pub(super) fn describe(
     functions: &Functions,
+    clients: &ClientTenants,
     caller: &Caller,
     descriptor: FlightDescriptor,
 ) -> Result<FlightInfo, InfoError> {
@@ -48,6 +50,7 @@ pub(super) fn describe(
     }
     let target = request::target(Some(descriptor.clone()), caller)?;
     let version = functions.resolve(caller.token.as_deref(), caller.tenant.as_deref(), &target.function)?;
+    caller.check_certificate(clients, &version)?;
     Ok(info(&version, target.phase(&version)?, descriptor)?)
 }
 

@@ -36,6 +36,7 @@
 //! opened one.
 
 mod aggregate;
+mod batches;
 mod ends;
 mod exchange;
 mod failures;
@@ -121,7 +122,7 @@ impl FlightService for Flight {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
-        let caller = Caller::read(request.metadata(), &self.headers);
+        let caller = Caller::read(&request, &self.headers);
         let (sender, receiver) = mpsc::channel(self.settings.output_queue);
         tokio::spawn(exchange::serve(
             Arc::clone(&self.functions),
@@ -138,8 +139,8 @@ impl FlightService for Flight {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let caller = Caller::read(request.metadata(), &self.headers);
-        match info::describe(&self.functions, &caller, request.into_inner()) {
+        let caller = Caller::read(&request, &self.headers);
+        match info::describe(&self.functions, &self.settings.clients, &caller, request.into_inner()) {
             Ok(info) => Ok(Response::new(info)),
             Err(error) => Err(status(&error)),
         }

@@ -2,14 +2,14 @@
 
 use arrow_flight::FlightDescriptor;
 use arrow_flight::flight_descriptor::DescriptorType;
-use tonic::Code;
-use tonic::metadata::MetadataMap;
+use tonic::{Code, Request};
 use vivarium_runtime::FunctionKind;
 
 use super::signature::Phase;
 use crate::config::HeaderConfig;
-use crate::functions::Version;
+use crate::functions::{CallRefused, Version};
 use crate::status::Failure;
+use crate::tls::{ClientTenants, Peer};
 
 /// A request with this header, set to `1`, is answered with what the function writes.
 const LOGS_HEADER: &str = "x-vivarium-logs";
@@ -21,6 +21,8 @@ pub(super) struct Caller {
     pub(super) tenant: Option<String>,
     pub(super) handler: Option<String>,
     pub(super) query: Option<String>,
+    /// Where it comes from.
+    pub(super) peer: Option<Peer>,
     /// Whether the caller wants to read what the function writes.
     pub(super) logs: bool,
     /// Name of the header that `handler` comes from.
@@ -51,7 +53,8 @@ impl Failure for RequestError {
 }
 
 impl Caller {
-    pub(super) fn read(metadata: &MetadataMap, names: &HeaderConfig) -> Caller {
+    pub(super) fn read<T>(request: &Request<T>, names: &HeaderConfig) -> Caller {
+        let metadata = request.metadata();
         let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let token = text(&names.token).map(|value| match value.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim().to_owned(),
@@ -62,9 +65,24 @@ impl Caller {
             tenant: text(&names.tenant),
             handler: text(&names.handler),
             query: text(&names.query),
+            peer: request.extensions().get::<Peer>().cloned(),
             logs: text(LOGS_HEADER).is_some_and(|value| value.trim() == "1"),
             handler_header: names.handler.clone(),
         }
+    }
+}
+
+impl Caller {
+    /// Refuses a client whose certificate is not for the version's tenant. Public functions have none.
+    pub(super) fn check_certificate(
+        &self,
+        clients: &ClientTenants,
+        version: &Version,
+    ) -> Result<(), CallRefused> {
+        if !version.is_public() {
+            clients.check(self.peer.as_ref(), &version.id.tenant)?;
+        }
+        Ok(())
     }
 }
 
@@ -120,11 +138,11 @@ mod tests {
     use super::*;
 
     fn caller(headers: &[(&'static str, &'static str)]) -> Caller {
-        let mut metadata = MetadataMap::new();
+        let mut request = Request::new(());
         for (name, value) in headers {
-            metadata.insert(*name, value.parse().unwrap());
+            request.metadata_mut().insert(*name, value.parse().unwrap());
         }
-        Caller::read(&metadata, &HeaderConfig::default())
+        Caller::read(&request, &HeaderConfig::default())
     }
 
     #[test]

@@ -9,7 +9,9 @@ use crate::config::UnknownClass;
 use crate::environment::EnvironmentError;
 use crate::imports::{ImportError, ImportsError};
 use crate::packages::{PackageError, PackagesError};
-use crate::token::{NameTooLong, TokenError};
+use crate::tls::TenantRefused;
+use crate::token::key_file::KeyFileError;
+use crate::token::{IssueError, TokenError};
 use crate::workers::WorkerError;
 
 /// Why the service cannot start.
@@ -20,21 +22,8 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The file of the token keys cannot be used.
-    #[error("cannot use the token key file {}", path.display())]
-    KeyFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A line of the file of the token keys is not a key.
-    #[error("{}:{line}: expected a key of 64 hexadecimal digits", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-    },
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// Packages cannot be served as configured.
     #[error(transparent)]
     Packages(#[from] PackagesError),
@@ -96,9 +85,9 @@ pub enum ProvisionError {
         /// Longest name, in bytes.
         limit: usize,
     },
-    /// A name does not fit into a token.
+    /// There is no token for it: a name does not fit into one.
     #[error(transparent)]
-    Token(#[from] NameTooLong),
+    Token(#[from] IssueError),
     /// The code and its environment are too large.
     #[error("the code and its environment are {requested} bytes; limit build_limits.code_bytes is {limit}")]
     CodeTooLarge {
@@ -140,6 +129,9 @@ pub enum CallRefused {
     /// The token does not permit it.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The client's certificate does not permit it.
+    #[error(transparent)]
+    Certificate(#[from] TenantRefused),
     /// The tenant has no such function. The wording is what engines expect.
     #[error("Function {function} does not exist")]
     Unknown {

@@ -14,7 +14,7 @@ mod admission;
 mod definition;
 mod error;
 mod images;
-mod keys;
+mod inventory;
 mod materials;
 mod registry;
 mod session;
@@ -22,6 +22,7 @@ mod store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
 use vivarium_runtime::{Capabilities, Engine, Image, Limits};
@@ -32,9 +33,10 @@ pub use self::error::{
     AdmissionError, CallRefused, ImageError, PrepareError, ProvisionError, SandboxError, SessionError,
     StartError, StoreError,
 };
+pub use self::inventory::{EnvironmentNames, Inventory, KeptFunction, KeptImage};
 pub use self::materials::{ImportedDigest, Materials, of_script};
 pub use self::registry::{Version, VersionId};
-pub use self::session::{Cancelled, Sandbox, Session};
+pub use self::session::{Cancelled, Sandbox, Session, SessionSetup};
 
 use self::admission::Demand;
 use self::definition::EnvironmentMark;
@@ -48,12 +50,14 @@ use crate::environment::{Environment, Environments};
 use crate::imports::Imports;
 use crate::metrics::{Levels, Metrics};
 use crate::packages::{self, Packages};
+use crate::token::key_file::{KeyFile, Look};
 use crate::token::{Grant, MAX_FUNCTION_BYTES, MAX_TENANT_BYTES, TokenError, Tokens};
 use crate::workers::WorkerPool;
 
 /// The service. Cheap to share behind an [`Arc`].
 pub struct Functions {
     tokens: Tokens,
+    key_file: KeyFile,
     registry: Registry,
     /// Functions that anybody may call, by name.
     public: BTreeMap<String, Arc<Version>>,
@@ -96,7 +100,7 @@ impl Functions {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
         let store = Arc::new(Store::open(&config.server.state_dir)?);
-        let (signing, older) = keys::read_or_create(&config.key_file())?;
+        let (key_file, keys) = KeyFile::open(&config.key_file())?;
         let lifetime = Duration::from_secs(config.tokens.lifetime_s);
         let quota = Quota {
             versions_of_tenant: config.tenants.max_functions.get(),
@@ -117,7 +121,8 @@ impl Functions {
             Imports::new(&config.imports, &cache)?,
         ));
         Ok(Self {
-            tokens: Tokens::new(&signing, &older, &config.tokens.audience, lifetime),
+            tokens: Tokens::with_keys(&keys, &config.tokens.audience, lifetime),
+            key_file,
             registry,
             public: BTreeMap::new(),
             images: Images::start(config, engine, preparer, Arc::clone(&store), Arc::clone(&metrics))?,
@@ -218,6 +223,7 @@ impl Functions {
         self.images.retry(&version);
         self.images.refresh(&version)?;
         self.images.ensure(&version)?;
+        self.look_at_keys(Look::Regular);
         let token = self.tokens.issue(tenant, version.name(), version.id.prefix(), now)?;
         Ok(Provisioned { version: version.id.clone(), token, known: !added.is_new })
     }
@@ -228,13 +234,33 @@ impl Functions {
     /// [`TokenError`].
     pub fn authorize(&self, token: Option<&str>, tenant: Option<&str>) -> Result<Grant, TokenError> {
         let token = token.ok_or_else(|| TokenError::Missing { header: self.token_header.clone() })?;
-        let grant = self.tokens.verify(token, SystemTime::now())?;
+        self.look_at_keys(Look::Regular);
+        let now = SystemTime::now();
+        let grant = match self.tokens.verify(token, now) {
+            // Perhaps another server has the key already.
+            Err(TokenError::UnknownKey { .. }) => {
+                self.look_at_keys(Look::UnknownKey);
+                self.tokens.verify(token, now)
+            }
+            verified => verified,
+        }?;
         match tenant {
             Some(tenant) if tenant != grant.tenant => {
                 Err(TokenError::WrongTenant { requested: tenant.to_owned() })
             }
             _ => Ok(grant),
         }
+    }
+
+    /// Reads the keys again if their file has changed.
+    fn look_at_keys(&self, look: Look) {
+        self.key_file.look(look, |keys| self.tokens.replace_keys(keys));
+    }
+
+    /// Looks at the operator's files now: token keys and environments.
+    pub fn reload(&self) {
+        self.look_at_keys(Look::Now);
+        self.environments.reload();
     }
 
     /// The version that a token permits, when the call names the same function.
@@ -273,15 +299,24 @@ impl Functions {
         let function = places.map(|limit| version.places(limit.get()));
         let demand = Demand { memory_bytes: limits.memory_bytes, function };
         let permit = self.admission.enter(&version.id.tenant, &demand).await?;
-        Ok(Session::new(
-            Arc::clone(version),
+        let setup = SessionSetup {
+            version: Arc::clone(version),
             image,
+            log_budget: AtomicUsize::new(usize::try_from(limits.log_bytes).unwrap_or(usize::MAX)),
             limits,
-            self.capabilities.clone(),
-            Arc::clone(&self.workers),
-            Arc::clone(&self.metrics),
-            permit,
-        ))
+            capabilities: self.capabilities.clone(),
+            demand,
+            workers: Arc::clone(&self.workers),
+            metrics: Arc::clone(&self.metrics),
+        };
+        Ok(Session::new(Arc::new(setup), permit))
+    }
+
+    /// One more session for an exchange that has one, if there is a place at once and the server has
+    /// places to spare.
+    pub fn open_beside(&self, setup: &Arc<SessionSetup>) -> Option<Session> {
+        let permit = self.admission.enter_if_spare(&setup.version.id.tenant, &setup.demand)?;
+        Some(Session::new(Arc::clone(setup), permit))
     }
 
     /// Refuses calls of a tenant's functions that the operator's environments know as `name`, or serves

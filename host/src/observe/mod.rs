@@ -53,7 +53,7 @@ pub struct Observed {
 
 /// Answers until it is dropped.
 pub async fn serve(listener: TcpListener, observed: Observed) {
-    let mut connections = std::pin::pin!(Connections::new(MAX_CONNECTIONS).accept(listener));
+    let mut connections = std::pin::pin!(Connections::new(MAX_CONNECTIONS).accept(listener, None));
     while let Some(Ok(connection)) = connections.next().await {
         let observed = observed.clone();
         let service = service_fn(move |request| {

@@ -5,8 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tonic::metadata::MetadataMap;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::script::{self, Script};
 use super::workers::{WorkerError, Workers};
@@ -16,6 +15,7 @@ use crate::functions::{Definition, Functions, ProvisionError};
 use crate::imports::Import;
 use crate::metrics::Metrics;
 use crate::status::{Failure, status};
+use crate::tls::{ClientTenants, Peer, TenantRefused, TlsService};
 
 /// Room in a script for everything but the code: the program, and the signed addresses of imports.
 const SCRIPT_OVERHEAD_BYTES: usize = 2 << 20;
@@ -30,6 +30,7 @@ pub(super) struct Desk {
     token_header: String,
     tenant_header: String,
     default_tenant: Option<String>,
+    client_tenants: ClientTenants,
     code_bytes: usize,
 }
 
@@ -44,6 +45,8 @@ pub(super) enum DeskError {
     TenantNotText { header: String },
     #[error("the header `{header}` and `tenant_id` name different tenants")]
     TenantContradiction { header: String },
+    #[error(transparent)]
+    TenantRefused(#[from] TenantRefused),
     #[error("resources of type `{found}` are unknown; there is `udf`")]
     Type { found: String },
     #[error("the request has {what}")]
@@ -65,6 +68,7 @@ pub(super) enum DeskError {
 impl Failure for DeskError {
     fn code(&self) -> Code {
         match self {
+            Self::TenantRefused(error) => error.code(),
             Self::Spec(error) => error.code(),
             Self::Script(error) => error.code(),
             Self::Provision(error) => error.code(),
@@ -98,6 +102,7 @@ impl Desk {
             token_header: config.headers.token.clone(),
             tenant_header: config.headers.tenant.clone(),
             default_tenant: config.tenants.default_tenant.clone(),
+            client_tenants: ClientTenants::new(&config.tls, TlsService::Provisioning),
             code_bytes: usize::try_from(config.build_limits.code_bytes).unwrap_or(usize::MAX),
         }
     }
@@ -107,10 +112,18 @@ impl Desk {
         self.code_bytes.saturating_mul(2).saturating_add(1 << 20)
     }
 
-    /// The tenant of a request: `stated` in its message, in its header, or the default one.
-    pub(super) fn tenant(&self, metadata: &MetadataMap, stated: &str) -> Result<String, DeskError> {
+    /// The tenant of a request, for which its client may act: `stated` in its message, in its header, or
+    /// the default one.
+    pub(super) fn tenant<T>(&self, request: &Request<T>, stated: &str) -> Result<String, DeskError> {
+        let tenant = self.tenant_of(request, stated)?;
+        self.client_tenants.check(request.extensions().get::<Peer>(), &tenant)?;
+        Ok(tenant)
+    }
+
+    fn tenant_of<T>(&self, request: &Request<T>, stated: &str) -> Result<String, DeskError> {
         let header = || self.tenant_header.clone();
-        let in_header = metadata
+        let in_header = request
+            .metadata()
             .get(&self.tenant_header)
             .map(|value| value.to_str().map_err(|_| DeskError::TenantNotText { header: header() }))
             .transpose()?;

@@ -28,7 +28,7 @@ impl Resources {
         &self,
         request: Request<ApplyResourceRequest>,
     ) -> Result<ApplyResourceResponse, DeskError> {
-        let tenant = self.0.tenant(request.metadata(), "")?;
+        let tenant = self.0.tenant(&request, "")?;
         let request = request.into_inner();
         let definition = self.0.definition(&request.r#type, &request.script)?;
         let callable = self.0.provision(&tenant, definition).await?;
@@ -51,7 +51,7 @@ impl WorkersByName {
     /// callable; that a worker is suspended does not matter before it is called.
     async fn create(&self, request: Request<CreateWorkerRequest>) -> Result<CreateWorkerResponse, DeskError> {
         let desk = &self.0;
-        let tenant = desk.tenant(request.metadata(), &request.get_ref().tenant_id)?;
+        let tenant = desk.tenant(&request, &request.get_ref().tenant_id)?;
         let request = request.into_inner();
         let if_not_exists = request.if_not_exists;
         let tags = request.tags.into_iter().collect();
@@ -78,7 +78,7 @@ impl WorkersByName {
 
     async fn alter(&self, request: Request<AlterWorkerRequest>) -> Result<AlterWorkerResponse, DeskError> {
         let desk = &self.0;
-        let tenant = desk.tenant(request.metadata(), &request.get_ref().tenant_id)?;
+        let tenant = desk.tenant(&request, &request.get_ref().tenant_id)?;
         let request = request.into_inner();
         let suspended = match WorkerStateAction::try_from(request.state_action) {
             Ok(WorkerStateAction::Unspecified) => None,
@@ -106,7 +106,7 @@ impl WorkersByName {
         request: Request<DropWorkerRequest>,
     ) -> Result<DropWorkerResponse, DeskError> {
         let desk = &self.0;
-        let tenant = desk.tenant(request.metadata(), &request.get_ref().tenant_id)?;
+        let tenant = desk.tenant(&request, &request.get_ref().tenant_id)?;
         let request = request.into_inner();
         match desk.workers.remove(&tenant, &request.name).await {
             Err(WorkerError::Unknown { .. }) if request.if_exists => {}
@@ -121,7 +121,7 @@ impl WorkersByName {
     }
 
     async fn list(&self, request: Request<ListWorkersRequest>) -> Result<ListWorkersResponse, DeskError> {
-        let tenant = self.0.tenant(request.metadata(), &request.get_ref().tenant_id)?;
+        let tenant = self.0.tenant(&request, &request.get_ref().tenant_id)?;
         let workers = self.0.workers.list(&tenant);
         Ok(ListWorkersResponse { workers: workers.iter().map(|worker| worker.to_message()).collect() })
     }

@@ -19,7 +19,7 @@ impl Udfs {
         &self,
         request: Request<ApplyUdfResourceRequest>,
     ) -> Result<ApplyUdfResourceResponse, DeskError> {
-        let tenant = self.0.tenant(request.metadata(), "")?;
+        let tenant = self.0.tenant(&request, "")?;
         let request = request.into_inner();
         let imports = request.imports.into_iter().map(import).collect();
         let definition = spec::parse(&request.spec, imports, self.0.max_spec_bytes())?;
