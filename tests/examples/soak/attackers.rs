@@ -178,13 +178,17 @@ impl Attackers {
                 }
             }
             Manner::HalfOpen => {
-                let schema =
-                    futures::stream::iter(one().into_iter().take(1)).chain(futures::stream::pending());
+                // Ends with this attack: the client's library would keep the exchange open, and the tenant's
+                // places would be taken until the server's idle timeout.
+                let (gone_away, going) = tokio::sync::oneshot::channel::<()>();
+                let schema = futures::stream::iter(one().into_iter().take(1))
+                    .chain(futures::stream::pending())
+                    .take_until(going);
                 let mut client =
                     arrow_flight::flight_service_client::FlightServiceClient::new(channel.clone());
                 let answers = client.do_exchange(client::request(&self.honest, schema)).await?;
                 tokio::time::sleep(Duration::from_micros(random.below(2000))).await;
-                drop(answers);
+                drop((answers, gone_away));
                 Err(gone())
             }
             Manner::NeverRead => {
