@@ -17,7 +17,6 @@ fn run(data: &[u8]) {
             // What is run is part of what was sent, and nothing else.
             assert!(script.len() <= MAX_BYTES);
             assert!(script.contains(read.code.trim_end_matches('\n')), "code that the script does not have");
-            assert!(!format!("{read:?}").contains("url"), "addresses are secrets");
         }
         Err(error) => {
             let message = error.to_string();

@@ -19,7 +19,10 @@ use crate::report::{Ending, Tally};
 const CALLS_PER_CONNECTION: u32 = 300;
 
 /// An attack that has not ended by then is one that the server did not end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// So many unexpected endings are shown when they happen.
+const SHOWN: u64 = 20;
 
 /// Attackers' tenants.
 const TENANTS: [&str; 4] = ["evil-0", "evil-1", "evil-2", "evil-3"];
@@ -33,6 +36,8 @@ pub(crate) struct Attackers {
     honest: Headers,
     /// Attacks so far.
     pub(crate) done: AtomicU64,
+    /// Endings shown at once, because they are not as expected.
+    shown: AtomicU64,
 }
 
 /// Numbers that look random.
@@ -63,7 +68,14 @@ impl Attackers {
                 _ => honest.clone(),
             });
         }
-        Self { endpoint: endpoint.to_owned(), functions, endless, honest, done: AtomicU64::new(0) }
+        Self {
+            endpoint: endpoint.to_owned(),
+            functions,
+            endless,
+            honest,
+            done: AtomicU64::new(0),
+            shown: AtomicU64::new(0),
+        }
     }
 
     /// How many kinds there are.
@@ -98,6 +110,18 @@ impl Attackers {
         tally
     }
 
+    /// Tries every kind a few times, one after the other.
+    pub(crate) async fn each(&self) -> Tally {
+        let (mut tally, mut random) = (Tally::default(), Random(1));
+        let channel = client::connect(&self.endpoint).await;
+        for index in 0..KINDS.len() {
+            for _ in 0..3 {
+                self.attack_as(index, &channel, &mut random, &mut tally).await;
+            }
+        }
+        tally
+    }
+
     async fn attack(&self, channel: &Channel, random: &mut Random, tally: &mut Tally) {
         let all: u32 = KINDS.iter().map(|kind| kind.weight).sum();
         let mut at = random.below(u64::from(all)) as u32;
@@ -106,7 +130,10 @@ impl Attackers {
             at = at.saturating_sub(kind.weight);
             is_it
         });
-        let index = chosen.unwrap_or(0);
+        self.attack_as(chosen.unwrap_or(0), channel, random, tally).await;
+    }
+
+    async fn attack_as(&self, index: usize, channel: &Channel, random: &mut Random, tally: &mut Tally) {
         let kind = &KINDS[index];
         let attempt = self.attempt(kind.manner, &self.functions[index], channel, random);
         let outcome = tokio::time::timeout(PATIENCE, attempt).await;
@@ -114,6 +141,9 @@ impl Attackers {
             Ok(outcome) => ending(kind, outcome),
             Err(_) => Ending { is_expected: false, text: format!("no end within {PATIENCE:?}") },
         };
+        if !ending.is_expected && self.shown.fetch_add(1, Ordering::Relaxed) < SHOWN {
+            println!("unexpected: {}: {}", kind.name, ending.text);
+        }
         tally.count(kind.name, ending);
         self.done.fetch_add(1, Ordering::Relaxed);
     }
@@ -148,13 +178,17 @@ impl Attackers {
                 }
             }
             Manner::HalfOpen => {
-                let schema =
-                    futures::stream::iter(one().into_iter().take(1)).chain(futures::stream::pending());
+                // Ends with this attack: the client's library would keep the exchange open, and the tenant's
+                // places would be taken until the server's idle timeout.
+                let (gone_away, going) = tokio::sync::oneshot::channel::<()>();
+                let schema = futures::stream::iter(one().into_iter().take(1))
+                    .chain(futures::stream::pending())
+                    .take_until(going);
                 let mut client =
                     arrow_flight::flight_service_client::FlightServiceClient::new(channel.clone());
                 let answers = client.do_exchange(client::request(&self.honest, schema)).await?;
                 tokio::time::sleep(Duration::from_micros(random.below(2000))).await;
-                drop(answers);
+                drop((answers, gone_away));
                 Err(gone())
             }
             Manner::NeverRead => {

@@ -86,7 +86,8 @@ async fn main() -> std::process::ExitCode {
     println!("{} kinds of attacks, {} at a time", attackers.kinds(), arguments.parallel);
 
     // Whatever the server makes once and keeps is made before anything is measured.
-    let warm = attackers.run(arguments.parallel, 4_000.min(arguments.calls), Instant::now() + far()).await;
+    let mut warm = attackers.each().await;
+    warm.add(attackers.run(arguments.parallel, u64::MAX, Instant::now() + Duration::from_secs(10)).await);
     good.call_for(Duration::from_secs(2)).await;
     let before = process.settle(None).await;
     println!("before: {before}");
