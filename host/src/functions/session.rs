@@ -9,6 +9,7 @@ use vivarium_runtime::{CallError, Canceller, Capabilities, Image, Instance, Limi
 
 use super::admission::Permit;
 use super::error::{SandboxError, SessionError};
+use super::fuel::FuelAccount;
 use super::registry::Version;
 use crate::metrics::Metrics;
 use crate::workers::{Place, WorkerError, WorkerPool};
@@ -39,6 +40,7 @@ pub struct Sandbox {
     logs: Option<Logs>,
     place: Place,
     metrics: Arc<Metrics>,
+    account: FuelAccount,
     /// Given back after the instance.
     _permit: Permit,
 }
@@ -54,6 +56,7 @@ struct CancelledInner {
 }
 
 impl Session {
+    #[expect(clippy::too_many_arguments, reason = "one caller, which has all of them")]
     pub(super) fn new(
         version: Arc<Version>,
         image: Image,
@@ -61,6 +64,7 @@ impl Session {
         capabilities: Capabilities,
         workers: Arc<WorkerPool>,
         metrics: Arc<Metrics>,
+        account: FuelAccount,
         permit: Permit,
     ) -> Self {
         let cancelled = Cancelled::default();
@@ -75,6 +79,7 @@ impl Session {
             logs: None,
             place: workers.place(&version.id.tenant),
             metrics,
+            account,
             _permit: permit,
         };
         Self { version, workers, sandbox: Some(Box::new(sandbox)), cancelled }
@@ -128,7 +133,7 @@ impl Sandbox {
     /// Calls the function in any way. Must be called on a worker, as [`Session::run`] does.
     ///
     /// # Errors
-    /// [`SandboxError`]. A Python exception leaves the sandbox usable; after anything worse every
+    /// [`SandboxError`]: before anything runs when the tenant has used its fuel. A Python exception leaves the sandbox usable; after anything worse every
     /// further call fails.
     pub fn call<T>(
         &mut self,
@@ -137,6 +142,7 @@ impl Sandbox {
         if self.cancelled.is_cancelled() {
             return Err(CallError::Cancelled.into());
         }
+        self.account.check()?;
         let instance = match &mut self.instance {
             Some(instance) => instance,
             empty => {
@@ -146,9 +152,15 @@ impl Sandbox {
             }
         };
         let result = work(instance);
+        self.account.pay(instance.usage().fuel);
         let logs = instance.take_logs();
         self.log(logs);
         Ok(result?)
+    }
+
+    /// The account of what the sandbox uses, for work that looks at it while it goes on.
+    pub fn account(&self) -> FuelAccount {
+        self.account.clone()
     }
 
     /// How a call waits for its client without keeping a worker from others.
