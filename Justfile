@@ -18,9 +18,25 @@ ci:
 
 # Speed of our own parts (criterion), and of the same work natively
 bench *ARGS:
-    cargo xtask bench {{ARGS}}
+    cargo xtask bench parts {{ARGS}}
+
+# The server beside the native ones, through the same client
+bench-peers *ARGS:
+    cargo xtask bench peers {{ARGS}}
+
+# Fuzz everything that reads a stranger's bytes, or one TARGET: `just fuzz flight --seconds 300`
+fuzz TARGET="" *ARGS:
+    cargo xtask fuzz {{ if TARGET == "" { "" } else { "--target " + TARGET } }} {{ARGS}}
 
 # Format and lint
 check:
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets -- --deny warnings
+
+# Write the tables of SECURITY.md anew, from the program
+security:
+    VIVARIUM_WRITE_SECURITY=1 cargo xtask test --test command_line -- security_md
+
+# Licences, sources, bans, and (with a network) advisories of what we depend on: `cargo install cargo-deny --locked`
+deny *ARGS:
+    cargo deny check {{ARGS}}

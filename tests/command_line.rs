@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use vivarium_tests::{Server, binary};
+use vivarium_tests::{Server, binary, workspace};
 
 fn vivarium(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =
@@ -209,6 +209,163 @@ fn audit_lists_exactly_the_capability_set() {
     let (code, table, _) = vivarium(folder.path(), &["audit"]);
     assert_eq!(code, Some(0));
     assert!(names.iter().all(|name| table.contains(name.rsplit('.').next().unwrap_or(name))), "{table}");
+}
+
+const BLOCK: [&str; 2] = ["<!-- made by `just security` -->\n", "<!-- end -->"];
+
+/// The tables of SECURITY.md are those of the program. `just security` writes them anew.
+#[test]
+fn security_md_has_the_tables_of_the_audit() {
+    let folder = folder();
+    let (code, tables, stderr) = vivarium(folder.path(), &["audit", "--format", "markdown"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let path = workspace().join("SECURITY.md");
+    let text = std::fs::read_to_string(&path).expect("SECURITY.md");
+    let (before, rest) = text.split_once(BLOCK[0]).expect("the beginning of the block");
+    let (block, after) = rest.split_once(BLOCK[1]).expect("the end of the block");
+    if std::env::var_os("VIVARIUM_WRITE_SECURITY").is_some() {
+        let written = [before, BLOCK[0], &tables, BLOCK[1], after].concat();
+        std::fs::write(&path, written).expect("SECURITY.md is written");
+    } else {
+        assert!(
+            block == tables,
+            "SECURITY.md is behind the program; run `just security`. It should be:\n{tables}"
+        );
+    }
+}
+
+#[test]
+fn audit_tells_of_one_function_without_a_server_and_changes_nothing() {
+    let folder = folder();
+    let headers = folder.path().join("headers.json");
+    let config = "[classes.small]\nmemory_bytes = 67_108_864\n";
+    let server = Server::start(folder.path(), config);
+    server.check("check_restart.py", &["provision", headers.to_str().expect("UTF-8")]);
+    // No time to tidy up.
+    drop(server);
+    let before = tree(&folder.path().join("state"));
+
+    let audit = |arguments: &[&str]| {
+        let given = ["audit", "--config", "vivarium.toml", "--state-dir", "state"];
+        vivarium(folder.path(), &[&given, arguments].concat())
+    };
+    let (code, stdout, stderr) = audit(&["--function", "tests/f", "--format", "json"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let report: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    let code_of_f = "def f(x): return x * 3";
+    assert_eq!(report["schema"], "vivarium.audit.function/1");
+    assert_eq!(report["code"]["sha256"], hex(code_of_f.as_bytes()));
+    assert_eq!(report["signature"]["parameters"][0]["type"], "BIGINT NULL");
+    assert_eq!(report["signature"]["result"], "BIGINT NULL");
+    assert_eq!(report["interpreter"]["name"], "plain");
+    assert_eq!(report["image"]["state"], "kept");
+    assert_eq!(report["environment"]["names"], serde_json::json!([]));
+    assert_eq!(report["problems"], serde_json::json!([]));
+    assert_eq!(report["host_functions"].as_array().map(Vec::len), Some(7));
+    assert!(report["reach"].as_array().expect("a list").iter().all(|reach| reach["reachable"] == false));
+    let images = std::fs::read_dir(folder.path().join("state/images")).expect("images");
+    let image = images
+        .flat_map(|tenant| std::fs::read_dir(tenant.expect("an entry").path()).expect("a directory"))
+        .map(|image| std::fs::read(image.expect("an entry").path()).expect("an image"))
+        .any(|image| {
+            let start = image.iter().position(|byte| *byte == b'\n').expect("materials") + 1;
+            report["image"]["sha256"] == hex(&image[start..])
+        });
+    assert!(image, "the digest is that of an image");
+    let version = report["function"]["version"].as_str().expect("a version");
+    let (code, table, _) = audit(&["--function", &format!("tests/f@{}", &version[..8])]);
+    assert_eq!(code, Some(0));
+    assert!(table.contains("\ntests/f\n") && table.contains(version), "{table}");
+    assert_eq!(tree(&folder.path().join("state")), before, "nothing was changed");
+
+    for (name, expected) in [
+        ("tests/g", "no function `tests/g` is provisioned; there are other/f@"),
+        ("f", "no function `f` is provisioned"),
+        ("tests/f@ffffffffffffffff", "is provisioned; there are"),
+    ] {
+        let (code, _, stderr) = audit(&["--function", name]);
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains(expected), "{name}: {stderr}");
+    }
+    let (code, _, stderr) = audit(&["--state-dir", "nowhere", "--function", "tests/f"]);
+    assert!(code != Some(0) && !folder.path().join("nowhere").exists(), "{stderr}");
+    let (code, _, stderr) = vivarium(folder.path(), &["audit", "--state-dir", ".", "--function", "tests/f"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("cannot use the state directory"), "{stderr}");
+}
+
+#[test]
+fn audit_signs_verifies_and_compares() {
+    let folder = folder();
+    let run = |arguments: &[&str]| vivarium(folder.path(), &[&["audit"], arguments].concat());
+    for key in ["key", "other"] {
+        assert_eq!(run(&["--generate-key", key]).0, Some(0));
+    }
+    let (code, _, stderr) = run(&["--generate-key", "key"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("cannot write the key key"), "{stderr}");
+
+    let (code, statement, stderr) = run(&["--sign", "key"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    std::fs::write(folder.path().join("statement.json"), &statement).expect("a file");
+    let verify =
+        |key: &str, more: &[&str]| run(&[&["--verify", "statement.json", "--key", key], more].concat());
+    let (code, stdout, stderr) = verify("key.pub", &[]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stdout.starts_with("good signature of key ") && stdout.contains("guest module sha256 "),
+        "{stdout}"
+    );
+    let (code, report, _) = verify("key.pub", &["--format", "json"]);
+    assert_eq!(code, Some(0));
+    let (_, unsigned, _) = run(&["--format", "json"]);
+    assert_eq!(report, unsigned, "the report is inside the statement");
+
+    let (code, _, stderr) = verify("other.pub", &[]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("no signature in it is good"), "{stderr}");
+    let (code, _, stderr) = verify("key", &[]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("key is not an Ed25519 public key in PEM"), "{stderr}");
+
+    std::fs::write(folder.path().join("before.json"), &report).expect("a file");
+    std::fs::write(folder.path().join("more.toml"), "[limits]\nmemory_bytes = 536_870_912\n")
+        .expect("a file");
+    let (_, more, _) = run(&["--config", "more.toml", "--format", "json"]);
+    std::fs::write(folder.path().join("after.json"), more).expect("a file");
+    let (code, stdout, stderr) = run(&["--diff", "before.json", "after.json"]);
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stdout.contains("WIDER     limits[limits.memory_bytes]: 268435456 -> 536870912\n"), "{stdout}");
+    let (code, stdout, _) = run(&["--diff", "after.json", "before.json", "--format", "json"]);
+    assert_eq!(code, Some(0), "{stdout}");
+    let diff: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!((&diff["schema"], &diff["wider"]), (&"vivarium.audit.diff/1".into(), &false.into()));
+    let (code, stdout, _) = run(&["--diff", "before.json", "before.json"]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "nothing changed\n"));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use sha2::{Digest as _, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Every file below a folder, with its content and when it was changed.
+fn tree(folder: &Path) -> std::collections::BTreeMap<std::path::PathBuf, (Vec<u8>, std::time::SystemTime)> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let metadata = std::fs::metadata(&path).expect("metadata");
+            let changed = metadata.modified().expect("a time");
+            let content = if metadata.is_dir() { Vec::new() } else { std::fs::read(&path).expect("a file") };
+            if metadata.is_dir() {
+                folders.push(path.clone());
+            }
+            found.insert(path, (content, changed));
+        }
+    }
+    found
 }
 
 #[test]

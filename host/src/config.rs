@@ -108,6 +108,11 @@ pub struct ServerConfig {
     /// Exchanges that run at the same time; each holds one sandbox. Fewer run when
     /// `host_memory_bytes` has no room for so many. Default: 64.
     pub max_concurrent_exchanges: NonZeroUsize,
+    /// Sandboxes in which the batches of one exchange of a scalar or vectorised function run side by
+    /// side. Those beyond the first count like further exchanges, and exist only while more than half
+    /// of the places are free. 1: one batch after the other, all in one sandbox. Default: 0, one for
+    /// each thread that one tenant may hold, at most 4.
+    pub sandboxes_per_exchange: usize,
     /// Longest wait of an exchange for a place, in seconds. Default: 30.
     pub exchange_wait_s: u64,
     /// Longest wait of an exchange for its function's image, in seconds. Default: 120.
@@ -174,6 +179,7 @@ impl Default for ServerConfig {
             build_workers: nonzero(4),
             max_queued_jobs: 4096,
             max_concurrent_exchanges: nonzero(64),
+            sandboxes_per_exchange: 0,
             exchange_wait_s: 30,
             image_wait_s: 120,
             idle_timeout_s: 300,
@@ -423,6 +429,14 @@ impl Config {
             threads_of_tenant: or(self.tenants.max_workers, cores),
             stack_bytes: WORKER_STACK_BYTES,
             max_queued: self.server.max_queued_jobs,
+        }
+    }
+
+    /// Most sandboxes of one exchange.
+    pub fn sandboxes_per_exchange(&self) -> usize {
+        match self.server.sandboxes_per_exchange {
+            0 => self.worker_pool().threads_of_tenant.min(4),
+            configured => configured,
         }
     }
 

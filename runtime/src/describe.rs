@@ -91,7 +91,7 @@ enum DescribedNulls {
 
 /// Reads the list. The guest may have written anything; the depth of what it wrote is bounded by the
 /// parser.
-fn read(bytes: &[u8]) -> Result<Vec<Declaration>, String> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Declaration>, String> {
     let description: Description = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let functions = description.functions;
     if functions.len() > COUNT_MAX {

@@ -94,14 +94,21 @@ impl FunctionError {
         let text = |name: &str, limit: usize| {
             object.get(name).and_then(Value::as_str).map(|text| text::sanitise(text.as_bytes(), limit))
         };
+        let class = text("class", NAME_BYTES_MAX);
+        let traceback = text("traceback", TRACEBACK_BYTES_MAX);
+        let mut message = text("message", MESSAGE_BYTES_MAX).unwrap_or_default();
+        // An exception may have no message; an error must say something.
+        if message.is_empty() && class.is_none() && traceback.is_none() {
+            "the guest gave no reason".clone_into(&mut message);
+        }
         Self {
             kind: object
                 .get("kind")
                 .and_then(Value::as_str)
                 .map_or(FunctionErrorKind::Internal, FunctionErrorKind::parse),
-            message: text("message", MESSAGE_BYTES_MAX).unwrap_or_default(),
-            class: text("class", NAME_BYTES_MAX),
-            traceback: text("traceback", TRACEBACK_BYTES_MAX),
+            message,
+            class,
+            traceback,
             row: object.get("row").and_then(Value::as_u64),
             column: text("column", NAME_BYTES_MAX),
             arguments: arguments(object.get("arguments")),

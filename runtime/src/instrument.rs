@@ -145,6 +145,14 @@ pub enum InstrumentError {
         /// The construct.
         what: &'static str,
     },
+    /// The module's tables are too large.
+    #[error("table_elements: the guest's tables have {requested} elements, {limit} are allowed")]
+    Table {
+        /// Elements allowed, in all tables together.
+        limit: u64,
+        /// Elements declared.
+        requested: u64,
+    },
     /// The module lacks something that a guest must have.
     #[error("the guest has no {what}")]
     Missing {

@@ -121,6 +121,8 @@ mod feed;
 mod files;
 mod function;
 mod function_error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod globals;
 mod guest;
 mod host_state;

@@ -3,20 +3,19 @@
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
+from ports import free_port
+
 TENANTS = 20
 FUNCTIONS = 10
 VERSIONS = 3
 
-with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    ADDRESS = f"127.0.0.1:{free.getsockname()[1]}"
+ADDRESS = f"127.0.0.1:{free_port()}"
 os.environ |= {"VIVARIUM_PROVISIONING": ADDRESS, "VIVARIUM_FLIGHT": ADDRESS}
 
 import grpc  # noqa: E402

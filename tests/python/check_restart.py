@@ -14,6 +14,8 @@ step, path = sys.argv[1:]
 if step == "provision":
     function = Function(CODE, "f", ["BIGINT NULL"], "BIGINT NULL")
     assert function.exchange([BATCH])[0][0].column(0).to_pylist() == [3, 6]
+    other = Function(CODE.replace("3", "5"), "f", ["BIGINT NULL"], "BIGINT NULL", tenant="other")
+    assert other.exchange([BATCH])[0][0].column(0).to_pylist() == [5, 10]
     with open(path, "w") as file:
         json.dump(function.headers, file)
 else:

@@ -5,7 +5,6 @@
 
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from databend_engine import Engine
 from databend_script import script
+from ports import free_port
 from service import exchange
 from workers import Workers
 
@@ -63,9 +63,7 @@ def first_answer():
 
 
 def a_million_rows():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     file = pathlib.Path(__file__).parent / "servers/echo_server.py"
     echo = subprocess.Popen([sys.executable, str(file), address], stdout=subprocess.PIPE, env=os.environ)
     try:

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot run has nobody to report to")]
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -39,11 +40,19 @@ pub fn uv() -> PathBuf {
     package_file("bin/uv")
 }
 
-/// A port on loopback that nobody listens on.
+/// A port on loopback for a server that has to know it beforehand. It is below the range from which
+/// the system takes the ports of outgoing connections, so that no other test's client sits on it later.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    listener.and_then(|listener| listener.local_addr()).expect("a free port").port()
+    let mut candidates = (0..1000_u64).map(|attempt| {
+        let random = RandomState::new().hash_one(attempt) % u64::from(EPHEMERAL - FIRST_PORT);
+        FIRST_PORT + u16::try_from(random).unwrap_or_default()
+    });
+    let free = candidates.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.expect("a free port")
 }
+
+const FIRST_PORT: u16 = 10_240;
+const EPHEMERAL: u16 = 32_768;
 
 fn from_environment(variable: &str) -> PathBuf {
     let Some(value) = std::env::var_os(variable) else {
@@ -60,8 +69,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with its state in `folder`. `config` is TOML without `[server]`; what the sandbox
-    /// compiles is shared by all tests.
+    /// Starts a server with its state in `folder`. `config` is TOML; what the sandbox compiles is shared
+    /// by all tests.
     pub fn start(folder: &Path, config: &str) -> Self {
         Self::start_with_cache(folder, config, &binary().with_file_name("vivarium-test-cache"))
     }
@@ -78,12 +87,16 @@ impl Server {
         cache_dir: &Path,
         variables: &[(&str, &Path)],
     ) -> Self {
-        let address = format!("127.0.0.1:{}", free_port());
         let file = folder.join("vivarium.toml");
-        let config = format!("{config}\n[server]\ncache_dir = {cache_dir:?}\nimage_wait_s = 300\n");
+        let own = format!("[server]\ncache_dir = {cache_dir:?}\nimage_wait_s = 300\n");
+        // A section may appear once only.
+        let config = match config.contains("[server]\n") {
+            true => config.replace("[server]\n", &own),
+            false => format!("{config}\n{own}"),
+        };
         std::fs::write(&file, config).expect("a configuration file");
         let mut child = Command::new(binary())
-            .args(["serve", "--flight", &address, "--config"])
+            .args(["serve", "--flight", "127.0.0.1:0", "--config"])
             .arg(file)
             .arg("--state-dir")
             .arg(folder.join("state"))
@@ -96,9 +109,12 @@ impl Server {
         let mut ready = String::new();
         let stdout = child.stdout.take().expect("standard output is piped");
         BufReader::new(stdout).read_line(&mut ready).expect("standard output is text");
-        let status = ready.split_once("health http://").and_then(|(_, rest)| rest.split_once("/health"));
-        let status = status.map(|(address, _)| address.to_owned()).unwrap_or_default();
-        let server = Self { child, address, status };
+        let between = |before, after| {
+            let found = ready.split_once(before).and_then(|(_, rest): (_, &str)| rest.split_once(after));
+            found.map(|(address, _)| address.to_owned()).unwrap_or_default()
+        };
+        let address = between("flight ", " ");
+        let server = Self { child, address, status: between("health http://", "/health") };
         assert!(!ready.is_empty(), "the server ended at once: {}", server.log(folder));
         server
     }

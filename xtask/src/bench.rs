@@ -2,15 +2,41 @@
 
 use std::process::Command;
 
-use crate::clients::Clients;
+use clap::Subcommand;
+
+use crate::clients::{self, Clients};
 use crate::guest;
 use crate::product;
 
 const CRITERION: [&str; 8] =
     ["bench", "--workspace", "--bench", "fork", "--bench", "rows", "--bench", "flight"];
 
-/// Builds what the benchmarks need and runs them all.
-pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+/// What is measured; each beside its peers or its limit, in the same run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Our own parts with criterion (fork, rows by type, the server), then the same rows natively
+    Parts {
+        /// Arguments for the criterion benchmarks, such as a benchmark's name.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// The server beside databend-udf's, through one client; a table and a plot in `benches/results`
+    Peers {
+        /// Arguments for `benches/peers/compare.py`, such as `--rounds 9`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+/// Builds what a benchmark needs and runs it.
+pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
+    match bench {
+        Bench::Parts { arguments } => parts(arguments),
+        Bench::Peers { arguments } => peers(arguments),
+    }
+}
+
+fn parts(arguments: &[String]) -> anyhow::Result<()> {
     let context = guest::context()?;
     guest::build(&context)?;
     let clients = Clients::install(&context)?;
@@ -21,4 +47,30 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let mut native = Command::new(clients.python());
     native.arg("-B").arg(workspace.join("benches/native_rows.py")).env("PYTHONPATH", clients.packages());
     product::succeed(&mut native)
+}
+
+fn peers(arguments: &[String]) -> anyhow::Result<()> {
+    let context = guest::context()?;
+    guest::build(&context)?;
+    let clients = Clients::install(&context)?;
+    let workspace = context.workspace.clone();
+    let folder = workspace.join("benches/peers");
+    let title = "installing the servers to compare with";
+    let peer = clients::packages(&context, &folder.join("requirements.txt"), title)?;
+    let old_peer = clients::packages(&context, &folder.join("requirements-0.2.17.txt"), title)?;
+    drop(context);
+
+    let binary = product::build(&workspace)?;
+    let mut compare = Command::new(clients.python());
+    compare
+        .arg("-B")
+        .arg(folder.join("compare.py"))
+        .args(arguments)
+        .env("PYTHONPATH", clients.packages())
+        .env("VIVARIUM_BINARY", &binary)
+        .env("VIVARIUM_CACHE_DIR", binary.with_file_name("vivarium-bench-cache"))
+        .env("VIVARIUM_PROTO", workspace.join("proto/proto/udfproto.proto"))
+        .env("VIVARIUM_PEER_PACKAGES", &peer)
+        .env("VIVARIUM_OLD_PEER_PACKAGES", &old_peer);
+    product::succeed(&mut compare)
 }

@@ -20,7 +20,7 @@ const FLIGHTS: Pin = Pin {
 };
 
 /// Platform tags of the wheels for this machine, the newest first.
-const PLATFORMS: [&str; 3] = ["manylinux_2_28", "manylinux_2_17", "manylinux2014"];
+const PLATFORMS: [&str; 4] = ["manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014"];
 
 /// An interpreter and where its packages are.
 pub(crate) struct Clients {
@@ -32,28 +32,8 @@ impl Clients {
     /// Installs the packages of `tests/python/requirements.txt` if they are not in the cache.
     pub(crate) fn install(context: &Context) -> anyhow::Result<Self> {
         let requirements = context.workspace.join("tests/python/requirements.txt");
-        let text =
-            fs::read(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-        let digest = hex::encode(Sha256::digest(&text));
-        let packages = context.cache.folder().join(format!("clients-{}", &digest[..16]));
-        let python = native::python(context)?;
-        if !packages.exists() {
-            let mut pip = pip(context)?;
-            pip.args(["install", "--require-hashes", "--no-deps", "--only-binary", ":all:"]).args([
-                "--python-version",
-                "3.13",
-                "--root-user-action",
-                "ignore",
-            ]);
-            for platform in PLATFORMS {
-                pip.arg(format!("--platform={platform}_{}", std::env::consts::ARCH));
-            }
-            context.stage(&packages, "installing the test clients", |work| {
-                pip.arg("--target").arg(&work.result).arg("--requirement").arg(&requirements);
-                command::run(&mut pip, &context.logs().join("clients.log"))
-            })?;
-        }
-        Ok(Self { python, packages })
+        let packages = packages(context, &requirements, "installing the test clients")?;
+        Ok(Self { python: native::python(context)?, packages })
     }
 
     /// The interpreter.
@@ -91,6 +71,32 @@ impl Clients {
         ensure!(data.is_dir(), "{} is incomplete: remove it and try again", folder.display());
         Ok(data)
     }
+}
+
+/// Installs wheels that a file of requirements pins by hash, for the recipe's Python, into a folder of
+/// the cache that is named after the file's contents.
+pub(crate) fn packages(context: &Context, requirements: &Path, title: &str) -> anyhow::Result<PathBuf> {
+    let text = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let digest = hex::encode(Sha256::digest(&text));
+    let folder = context.cache.folder().join(format!("clients-{}", &digest[..16]));
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let mut pip = pip(context)?;
+    pip.args(["install", "--require-hashes", "--no-deps", "--only-binary", ":all:"]).args([
+        "--python-version",
+        "3.13",
+        "--root-user-action",
+        "ignore",
+    ]);
+    for platform in PLATFORMS {
+        pip.arg(format!("--platform={platform}_{}", std::env::consts::ARCH));
+    }
+    context.stage(&folder, title, |work| {
+        pip.arg("--target").arg(&work.result).arg("--requirement").arg(requirements);
+        command::run(&mut pip, &context.logs().join("clients.log"))
+    })?;
+    Ok(folder)
 }
 
 /// The pip inside CPython's source, under the machine's own Python (which has TLS).

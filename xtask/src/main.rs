@@ -3,6 +3,7 @@
 mod bench;
 mod clients;
 mod demo;
+mod fuzz;
 mod guest;
 mod product;
 mod test;
@@ -23,12 +24,11 @@ struct Cli {
 enum Command {
     /// Build the guest: CPython as a WebAssembly module, with and without NumPy.
     Guest(guest::Arguments),
-    /// Measure speed: our own parts, then the same work natively; builds whatever is missing.
-    Bench {
-        /// Arguments for the criterion benchmarks, such as a benchmark's name.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    /// Measure speed; builds whatever is missing.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Fuzz what reads a stranger's bytes; a crash's input is kept.
+    Fuzz(fuzz::Arguments),
     /// Stream a real data set through a provisioned function; builds whatever is missing.
     Demo,
     /// Run all tests; builds whatever is missing.
@@ -42,7 +42,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Guest(arguments) => guest::run(&arguments),
-        Command::Bench { arguments } => bench::run(&arguments),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Demo => demo::run(),
         Command::Test { arguments } => test::run(&arguments),
     };

@@ -5,22 +5,35 @@
 //! of reach follows from imports that are not there. An import without a description is an error,
 //! so the report cannot silently fall behind the code.
 //!
-//! The JSON form is versioned by its `schema` member, [`SCHEMA`]. Members may be added under the
-//! same version; none is removed or changes its meaning.
+//! There are two reports: [`Report`] of a server, from its configuration, and [`FunctionReport`] of one
+//! provisioned function, from the state directory. Their JSON forms are versioned by their `schema`
+//! member, [`SCHEMA`] and [`FUNCTION_SCHEMA`]. Members may be added under the same version; none is
+//! removed or changes its meaning. Both can be signed ([`statement`]), and two of the same kind can be
+//! compared ([`diff`]).
 
+pub mod diff;
+mod function;
 mod host_functions;
+mod keys;
 mod limits;
+mod markdown;
 mod reach;
+mod settings;
+pub mod statement;
 mod text;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use vivarium_runtime::{Capabilities, EngineIdentity, ImportedFunction};
 
+pub use function::{FUNCTION_SCHEMA, FunctionReport};
+pub use keys::{KeyError, generate as generate_key};
 pub use limits::Limit;
 pub use reach::Reach;
+pub use settings::Setting;
 
 use crate::config::Config;
 
@@ -50,6 +63,8 @@ pub struct Report {
     pub access: Access,
     /// Limits and other numbers of the configuration.
     pub limits: Vec<Limit>,
+    /// What the configuration allows beyond numbers: where imports and packages may come from.
+    pub settings: Vec<Setting>,
 }
 
 /// Who may call functions.
@@ -132,11 +147,7 @@ impl Report {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
             engine: engine(identity),
-            isolation: Isolation {
-                level: "exchange",
-                meaning: "every exchange runs in a fresh fork of the function's image, which is thrown away \
-                          at its end; memory is never shared between functions, tenants or exchanges",
-            },
+            isolation: Isolation::EXCHANGE,
             host_functions: host_functions::describe(imports)?,
             reach: reach::derive(imports),
             capabilities: capabilities.clone(),
@@ -150,6 +161,7 @@ impl Report {
                 public_files: config.functions.files.iter().map(|path| path.display().to_string()).collect(),
             },
             limits: limits::list(config)?,
+            settings: settings::list(config)?,
         })
     }
 
@@ -157,8 +169,35 @@ impl Report {
     pub fn to_text(&self) -> String {
         text::render(self)
     }
+
+    /// What a function can reach and what bounds it, as the tables of SECURITY.md: without what differs
+    /// from build to build.
+    pub fn to_markdown(&self) -> String {
+        markdown::render(self)
+    }
+
+    /// What the report is about, for a signed statement: names and SHA-256 digests in hexadecimal.
+    pub fn subjects(&self) -> Vec<(String, String)> {
+        let digest = |name: &str| self.engine.get(name).cloned().unwrap_or_default();
+        vec![
+            ("guest module".to_owned(), digest("guest_module_sha256")),
+            ("guest module with NumPy".to_owned(), digest("numpy_guest_module_sha256")),
+            ("base image".to_owned(), digest("base_image_sha256")),
+        ]
+    }
 }
 
+impl Isolation {
+    /// How this program isolates.
+    pub(crate) const EXCHANGE: Self = Self {
+        level: "exchange",
+        meaning: "every exchange runs in a fresh fork of the function's image, which is thrown away at its \
+                  end; memory is never shared between functions, tenants or exchanges",
+    };
+}
+
+/// What the sandbox is made of. `guest_module_sha256` is the digest of the module itself, `guest_sha256`
+/// that of all it was built from.
 fn engine(identity: &EngineIdentity) -> BTreeMap<&'static str, String> {
     // Destructured, so that a new part of the identity cannot be forgotten here.
     let EngineIdentity {
@@ -174,6 +213,8 @@ fn engine(identity: &EngineIdentity) -> BTreeMap<&'static str, String> {
         base_digest,
     } = identity.clone();
     BTreeMap::from([
+        ("guest_module_sha256", hex::encode(Sha256::digest(vivarium_guest::PLAIN.wasm))),
+        ("numpy_guest_module_sha256", hex::encode(Sha256::digest(vivarium_guest::NUMPY.wasm))),
         ("guest_sha256", guest_digest),
         ("numpy_guest_sha256", numpy_guest_digest),
         ("guest_abi", abi_version),

@@ -108,6 +108,7 @@ fn the_json_form_is_versioned() {
             "limits",
             "reach",
             "schema",
+            "settings",
             "version"
         ]
     );
@@ -123,4 +124,28 @@ fn the_text_shows_values_with_units() {
     assert!(text.contains("256 MiB"), "{text}");
     assert!(text.contains("frozen at 5 ns"), "{text}");
     assert!(text.contains("  no   the network\n"), "{text}");
+}
+
+#[test]
+fn settings_say_where_things_may_come_from_and_no_secret() {
+    let mut config = Config::default();
+    config.packages.index_url = Some("https://user:secret@index.example/simple".to_owned());
+    config.packages.extra_index_urls = vec!["https://token@other.example/?a=@b".to_owned()];
+    let report = report(&allowed(), &config).unwrap();
+    let find = |name: &str| &report.settings.iter().find(|setting| setting.name == name).unwrap().value;
+    assert_eq!(find("packages.index_url"), "https://index.example/simple");
+    assert_eq!(find("packages.extra_index_urls"), &serde_json::json!(["https://other.example/?a=@b"]));
+    assert_eq!(find("imports.allow_private_addresses"), false);
+    assert_eq!(find("imports.schemes"), &serde_json::json!(["https"]));
+    let text = report.to_text() + &serde_json::to_string(&report).unwrap();
+    assert!(!text.contains("secret") && !text.contains("token@"), "{text}");
+}
+
+#[test]
+fn markdown_has_nothing_of_one_build() {
+    let markdown = report(&allowed(), &Config::default()).unwrap().to_markdown();
+    assert!(markdown.contains("| `vivarium.refill` `(i64) -> (i64)` |"), "{markdown}");
+    assert!(markdown.contains("| no | the network |"), "{markdown}");
+    assert!(markdown.contains("| `limits.memory_bytes` | 256 MiB |"), "{markdown}");
+    assert!(!markdown.contains("sha256"), "{markdown}");
 }

@@ -1,7 +1,7 @@
 //! One `DoExchange`, from its first message to its last.
 //!
 //! Four parties work at the same time, coupled by bounded queues: a task that reads and decodes
-//! ahead, a worker that runs one batch after the other, a task that encodes results, and the
+//! ahead, workers that run batches, a task that encodes results, and the
 //! connection that takes them. A client that does not read stops the worker, a worker that is busy
 //! stops the reader, and the reader stops the client. A client that goes away ends all of them: its
 //! running call is interrupted and its sandbox given back.
@@ -63,7 +63,9 @@ pub(super) struct ExchangeSettings {
     idle: Duration,
     limits: InputLimits,
     pub(super) clients: ClientTenants,
-    failures: Arc<Failures>,
+    pub(super) failures: Arc<Failures>,
+    /// Most sandboxes of one exchange.
+    pub(super) sandboxes: usize,
     /// Whether the server waits for exchanges no longer.
     cut: watch::Receiver<bool>,
 }
@@ -75,6 +77,7 @@ impl ExchangeSettings {
             output_queue: config.server.output_queue_messages.get(),
             input_queue: config.server.input_queue_messages.get(),
             idle: Duration::from_secs(config.server.idle_timeout_s),
+            sandboxes: config.sandboxes_per_exchange(),
             clients: ClientTenants::new(&config.tls, TlsService::Flight),
             failures: Arc::new(Failures::new(Duration::from_secs(config.server.failure_memory_s))),
             limits: InputLimits {
@@ -202,11 +205,11 @@ pub(super) async fn serve(
 /// An exchange's counters, from the moment on in which its function is known.
 type Metered = OnceLock<Arc<ExchangeMeter>>;
 
-struct Exchange {
-    functions: Arc<Functions>,
+pub(super) struct Exchange {
+    pub(super) functions: Arc<Functions>,
     metrics: Arc<Metrics>,
-    settings: ExchangeSettings,
-    caller: Caller,
+    pub(super) settings: ExchangeSettings,
+    pub(super) caller: Caller,
     results: Results,
 }
 
@@ -247,18 +250,25 @@ impl Exchange {
             session.keep_logs();
         }
         let outcome = match (&version.spec().kind, aggregation) {
-            (_, Some(aggregation)) => {
-                self.aggregate(&mut session, aggregation, &mut inputs, &answers, meter).await
+            (FunctionKind::Scalar | FunctionKind::Vectorized, _) => {
+                self.batches(&version, session, &mut inputs, &answers, meter).await
             }
-            (FunctionKind::Table, _) => {
-                self.table(&version, &mut session, &mut inputs, &answers, meter).await
+            (kind, aggregation) => {
+                let outcome = match aggregation {
+                    Some(aggregation) => {
+                        self.aggregate(&mut session, aggregation, &mut inputs, &answers, meter).await
+                    }
+                    None if *kind == FunctionKind::Map => {
+                        self.map(&mut session, inputs, &answers, meter).await
+                    }
+                    None => self.table(&version, &mut session, &mut inputs, &answers, meter).await,
+                };
+                if outcome.is_err() && self.caller.logs {
+                    self.last_logs(&mut session, &answers).await;
+                }
+                outcome
             }
-            (FunctionKind::Map, _) => self.map(&mut session, inputs, &answers, meter).await,
-            _ => self.scalar(&version, &mut session, &mut inputs, &answers, meter).await,
         };
-        if outcome.is_err() && self.caller.logs {
-            self.last_logs(&mut session, &answers).await;
-        }
         drop(answers);
         // What was computed reaches the client before an error does.
         match writer.join_next().await {
@@ -278,38 +288,6 @@ impl Exchange {
             _ => Conversion::None,
         };
         InputDecoder::new(self.settings.limits, takes_rows && spec.parameters.is_empty(), conversion)
-    }
-
-    /// One answer for each batch.
-    async fn scalar(
-        &self,
-        version: &Version,
-        session: &mut Session,
-        inputs: &mut Inputs,
-        answers: &Answers,
-        meter: &Arc<ExchangeMeter>,
-    ) -> Result<(), ExchangeError> {
-        let failures = &self.settings.failures;
-        let query = self.caller.query.as_deref();
-        let failed = query.and_then(|query| failures.find(&version.id, query));
-        while let Some(batch) = self.batch(inputs, meter).await? {
-            if let Some(failed) = failed.as_ref().filter(|failed| failed.is(&batch)) {
-                return Err(ExchangeError::Repeated(Arc::clone(failed)));
-            }
-            let kept = query.map(|query| (query, batch.clone()));
-            let answer = session.run(move |sandbox| {
-                let column = sandbox.invoke(&batch)?;
-                let report = Report::default().usage(sandbox.usage()).logs(sandbox.take_logs());
-                Ok::<_, SandboxError>(Answer { columns: Some(vec![column]), report })
-            });
-            let answer = answer.await?;
-            if let (Err(error @ SandboxError::Call(call)), Some((query, batch))) = (&answer, &kept) {
-                let told = (error.code(), error.to_string(), metrics::error_type(call));
-                failures.remember(&version.id, query, batch, call, told);
-            }
-            answers.send(answer?).await.map_err(|_| ExchangeError::Gone)?;
-        }
-        Ok(())
     }
 
     /// Any number of answers for each batch, and one without rows that says which was the last.
@@ -406,7 +384,7 @@ impl Exchange {
     }
 
     /// What a failed call wrote, for a caller who asked for it.
-    async fn last_logs(&self, session: &mut Session, answers: &Answers) {
+    pub(super) async fn last_logs(&self, session: &mut Session, answers: &Answers) {
         let logs = session.run(|sandbox| sandbox.take_logs()).await;
         if let Ok(Some(logs)) = logs {
             let answer = Answer { columns: None, report: Report::default().logs(Some(logs)) };
@@ -422,8 +400,8 @@ impl Exchange {
         }
     }
 
-    /// The next batch, until the stream has ended.
-    async fn batch(
+    /// The next batch, until the stream has ended. Nothing is lost when the future is dropped.
+    pub(super) async fn batch(
         &self,
         inputs: &mut Inputs,
         meter: &ExchangeMeter,

@@ -36,9 +36,12 @@
 //! opened one.
 
 mod aggregate;
+mod batches;
 mod ends;
 mod exchange;
 mod failures;
+#[doc(hidden)]
+pub mod fuzzing;
 mod info;
 mod input;
 mod output;

@@ -245,6 +245,15 @@ impl Admission {
         alive.map(level).collect()
     }
 
+    /// A place for one more sandbox of an exchange that has one, at once or not at all: only while more
+    /// than half of the server's places are free, so that it is never at the cost of others.
+    pub(super) fn enter_if_spare(&self, tenant: &str, demand: &Demand) -> Option<Permit> {
+        if self.all.available_permits() <= self.places / 2 {
+            return None;
+        }
+        self.try_enter(&self.places_of(tenant), demand)
+    }
+
     /// Exchanges that wait for a place.
     pub(super) fn waiting(&self) -> usize {
         let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
@@ -359,6 +368,19 @@ mod tests {
         });
         let _entered = entered.unwrap();
         assert_eq!(admission.places_of("b").waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn more_sandboxes_for_an_exchange_come_from_what_is_spare() {
+        let admission = admission(4, 3, 10, 0);
+        let first = admission.enter("a", &demand(1)).await.unwrap();
+        let second = admission.enter_if_spare("a", &demand(1)).unwrap();
+        assert!(admission.enter_if_spare("a", &demand(1)).is_none(), "half of the places are taken");
+        assert!(admission.enter("b", &demand(1)).await.is_ok());
+        drop((first, second));
+        let bounded = Demand { function: Some(Arc::new(FunctionPlaces::new(1))), ..demand(1) };
+        let _held = admission.enter("a", &bounded).await.unwrap();
+        assert!(admission.enter_if_spare("a", &bounded).is_none(), "the function's class has one place");
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ mod definition;
 mod error;
 mod fuel;
 mod images;
+mod inventory;
 mod materials;
 mod registry;
 mod session;
@@ -22,6 +23,7 @@ mod store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
 use vivarium_runtime::{Capabilities, Engine, Image, Limits};
@@ -33,9 +35,10 @@ pub use self::error::{
     SessionError, StartError, StoreError, Untrusted,
 };
 pub use self::fuel::FuelAccount;
+pub use self::inventory::{EnvironmentNames, Inventory, KeptFunction, KeptImage};
 pub use self::materials::{ImportedDigest, Materials, of_script};
 pub use self::registry::{Version, VersionId};
-pub use self::session::{Cancelled, Sandbox, Session};
+pub use self::session::{Cancelled, Sandbox, Session, SessionSetup};
 
 use self::admission::Demand;
 use self::definition::EnvironmentMark;
@@ -322,16 +325,26 @@ impl Functions {
         })?;
         // Others of the tenant may have used it up meanwhile.
         self.fuel.check(tenant).map_err(out_of_fuel)?;
-        Ok(Session::new(
-            Arc::clone(version),
+        let setup = SessionSetup {
+            version: Arc::clone(version),
             image,
+            log_budget: AtomicUsize::new(usize::try_from(limits.log_bytes).unwrap_or(usize::MAX)),
             limits,
-            self.capabilities.clone(),
-            Arc::clone(&self.workers),
-            Arc::clone(&self.metrics),
-            FuelAccount::new(&self.fuel, tenant),
-            permit,
-        ))
+            capabilities: self.capabilities.clone(),
+            demand,
+            workers: Arc::clone(&self.workers),
+            metrics: Arc::clone(&self.metrics),
+            fuel: Arc::clone(&self.fuel),
+        };
+        Ok(Session::new(Arc::new(setup), permit))
+    }
+
+    /// One more session for an exchange that has one, if there is a place at once and the server has
+    /// places to spare.
+    pub fn open_beside(&self, setup: &Arc<SessionSetup>) -> Option<Session> {
+        self.fuel.check(&setup.version.id.tenant).ok()?;
+        let permit = self.admission.enter_if_spare(&setup.version.id.tenant, &setup.demand)?;
+        Some(Session::new(Arc::clone(setup), permit))
     }
 
     /// Counts a refusal.

@@ -1,15 +1,15 @@
 //! One caller's use of one function: a sandbox of its own, for as long as the session lives.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 use vivarium_runtime::{CallError, Canceller, Capabilities, Image, Instance, Limits, Logs, Usage};
 
-use super::admission::Permit;
+use super::admission::{Demand, Permit};
 use super::error::{SandboxError, SessionError};
-use super::fuel::FuelAccount;
+use super::fuel::{Fuel, FuelAccount};
 use super::registry::Version;
 use crate::metrics::Metrics;
 use crate::workers::{Place, WorkerError, WorkerPool};
@@ -18,28 +18,35 @@ use crate::workers::{Place, WorkerError, WorkerPool};
 /// interrupts what runs and gives the sandbox and its place back.
 #[derive(Debug)]
 pub struct Session {
-    version: Arc<Version>,
-    workers: Arc<WorkerPool>,
+    setup: Arc<SessionSetup>,
     /// Away while a worker uses it, and lost if that worker panicked.
     sandbox: Option<Box<Sandbox>>,
     cancelled: Cancelled,
 }
 
+/// What the sessions of one exchange have in common.
+pub struct SessionSetup {
+    pub(super) version: Arc<Version>,
+    pub(super) image: Image,
+    pub(super) limits: Limits,
+    pub(super) capabilities: Capabilities,
+    pub(super) demand: Demand,
+    pub(super) workers: Arc<WorkerPool>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) fuel: Arc<Fuel>,
+    /// Bytes of the guests' output that may still go to the log.
+    pub(super) log_budget: AtomicUsize,
+}
+
 /// The sandbox of a session, on a worker.
 pub struct Sandbox {
-    version: Arc<Version>,
-    image: Image,
-    limits: Limits,
-    capabilities: Capabilities,
+    setup: Arc<SessionSetup>,
     /// Forked with the first batch.
     instance: Option<Instance>,
     cancelled: Cancelled,
-    /// Bytes of the guest's output that may still go to the log.
-    log_budget: usize,
     /// What the guest wrote since the caller asked last, if the caller asks.
     logs: Option<Logs>,
     place: Place,
-    metrics: Arc<Metrics>,
     account: FuelAccount,
     /// Given back after the instance.
     _permit: Permit,
@@ -56,33 +63,23 @@ struct CancelledInner {
 }
 
 impl Session {
-    #[expect(clippy::too_many_arguments, reason = "one caller, which has all of them")]
-    pub(super) fn new(
-        version: Arc<Version>,
-        image: Image,
-        limits: Limits,
-        capabilities: Capabilities,
-        workers: Arc<WorkerPool>,
-        metrics: Arc<Metrics>,
-        account: FuelAccount,
-        permit: Permit,
-    ) -> Self {
+    pub(super) fn new(setup: Arc<SessionSetup>, permit: Permit) -> Self {
         let cancelled = Cancelled::default();
         let sandbox = Sandbox {
-            version: Arc::clone(&version),
-            image,
-            log_budget: usize::try_from(limits.log_bytes).unwrap_or(usize::MAX),
-            limits,
-            capabilities,
             instance: None,
             cancelled: cancelled.clone(),
             logs: None,
-            place: workers.place(&version.id.tenant),
-            metrics,
-            account,
+            account: FuelAccount::new(&setup.fuel, &setup.version.id.tenant),
+            place: setup.workers.place(&setup.version.id.tenant),
+            setup: Arc::clone(&setup),
             _permit: permit,
         };
-        Self { version, workers, sandbox: Some(Box::new(sandbox)), cancelled }
+        Self { setup, sandbox: Some(Box::new(sandbox)), cancelled }
+    }
+
+    /// What more sessions of the same exchange are opened with.
+    pub fn setup(&self) -> &Arc<SessionSetup> {
+        &self.setup
     }
 
     /// Keeps what the guest writes for [`Sandbox::take_logs`], bounded by `limits.log_bytes`.
@@ -107,7 +104,7 @@ impl Session {
             let result = work(&mut sandbox);
             (sandbox, result)
         };
-        let (sandbox, result) = self.workers.run(&self.version.id.tenant, job).await?;
+        let (sandbox, result) = self.setup.workers.run(&self.setup.version.id.tenant, job).await?;
         self.sandbox = Some(sandbox);
         Ok(result)
     }
@@ -146,7 +143,7 @@ impl Sandbox {
         let instance = match &mut self.instance {
             Some(instance) => instance,
             empty => {
-                let instance = self.image.fork(&self.limits, &self.capabilities)?;
+                let instance = self.setup.image.fork(&self.setup.limits, &self.setup.capabilities)?;
                 self.cancelled.arm(instance.canceller());
                 empty.insert(instance)
             }
@@ -177,7 +174,7 @@ impl Sandbox {
 
     /// Limits of the sandbox.
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        &self.setup.limits
     }
 
     /// What the sandbox has used so far.
@@ -187,7 +184,7 @@ impl Sandbox {
 
     fn log(&mut self, mut logs: Logs) {
         if let Some(kept) = &mut self.logs {
-            let limit = usize::try_from(self.limits.log_bytes).unwrap_or(usize::MAX);
+            let limit = usize::try_from(self.setup.limits.log_bytes).unwrap_or(usize::MAX);
             kept.dropped_bytes += logs.dropped_bytes;
             for (kept_stream, stream) in [(&mut kept.stdout, &logs.stdout), (&mut kept.stderr, &logs.stderr)]
             {
@@ -198,25 +195,30 @@ impl Sandbox {
             }
         }
         for stream in [&mut logs.stdout, &mut logs.stderr] {
-            let kept = stream.len().min(self.log_budget);
+            let mut kept = 0;
+            let take = |budget: usize| {
+                kept = stream.len().min(budget);
+                Some(budget - kept)
+            };
+            // Never refuses: the closure always has an answer.
+            let _ = self.setup.log_budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
             logs.dropped_bytes += (stream.len() - kept) as u64;
             stream.truncate(kept);
-            self.log_budget -= kept;
         }
-        log_output(&self.version, &logs);
+        log_output(&self.setup.version, &logs);
     }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        let usage = self.usage();
+        let (usage, version) = (self.usage(), &self.setup.version);
         if self.instance.is_some() {
-            self.metrics.sandbox_ended(&self.version.id.tenant, usage);
+            self.setup.metrics.sandbox_ended(&version.id.tenant, usage);
         }
         tracing::info!(
-            tenant = self.version.id.tenant,
-            function = self.version.name(),
-            version = %self.version.id.short(),
+            tenant = version.id.tenant,
+            function = version.name(),
+            version = %version.id.short(),
             fuel = usage.fuel,
             batches = usage.calls,
             rows = usage.rows,
@@ -227,9 +229,15 @@ impl Drop for Sandbox {
     }
 }
 
+impl std::fmt::Debug for SessionSetup {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SessionSetup").field("version", &self.version.id).finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for Sandbox {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Sandbox").field("version", &self.version.id).finish_non_exhaustive()
+        formatter.debug_struct("Sandbox").field("version", &self.setup.version.id).finish_non_exhaustive()
     }
 }
 

@@ -30,6 +30,8 @@ const ENVIRONMENT_KEY: &str = "environment.key";
 pub(super) struct Store {
     root: Dir,
     path: PathBuf,
+    /// Whether nothing may be changed, not even what an interrupted write left behind.
+    read_only: bool,
 }
 
 /// One file below `functions`.
@@ -72,11 +74,21 @@ impl Store {
             check_owner(&metadata, closed)
                 .map_err(|problem| StoreError::Untrusted { path: path.join(name), problem })?;
         }
-        let store = Store { root, path: path.to_owned() };
+        let store = Store { root, path: path.to_owned(), read_only: false };
         // Finds out now rather than at the first provisioning whether the directory is writable.
         store.write(Path::new(".probe"), b"").map_err(failed)?;
         store.root.remove_file(".probe").map_err(failed)?;
         Ok(store)
+    }
+
+    /// Opens a directory that is there already, to look at it.
+    pub(super) fn open_read_only(path: &Path) -> Result<Store, StoreError> {
+        let failed = |source| StoreError::Directory { path: path.to_owned(), source };
+        let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed)?;
+        // What is no state directory is told as such, and not as one without functions.
+        root.read_dir(FUNCTIONS)
+            .map_err(|source| StoreError::Directory { path: path.join(FUNCTIONS), source })?;
+        Ok(Store { root, path: path.to_owned(), read_only: true })
     }
 
     /// All functions. A file that cannot be used is left alone and reported in the log: one broken
@@ -94,7 +106,9 @@ impl Store {
                 let name = file.map_err(failed)?.file_name();
                 let name = name.to_string_lossy();
                 if name.starts_with(TEMPORARY_PREFIX) {
-                    directory.remove_file(&*name).map_err(failed)?;
+                    if !self.read_only {
+                        directory.remove_file(&*name).map_err(failed)?;
+                    }
                     continue;
                 }
                 match read_record(&directory, &name) {
@@ -143,19 +157,22 @@ impl Store {
     /// The key of [`EnvironmentMark`]s, made when it does not exist.
     pub(super) fn environment_key(&self) -> Result<[u8; 32], StoreError> {
         let failed = |source| StoreError::Write { path: self.path.join(ENVIRONMENT_KEY), source };
-        match self.root.read(ENVIRONMENT_KEY) {
-            Ok(bytes) => {
-                if let Ok(key) = bytes.try_into() {
-                    return Ok(key);
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(source) => return Err(StoreError::Read { path: self.path.join(ENVIRONMENT_KEY), source }),
+        if let Some(key) = self.existing_environment_key()? {
+            return Ok(key);
         }
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| failed(std::io::Error::other(error)))?;
         self.write(Path::new(ENVIRONMENT_KEY), &key).map_err(failed)?;
         Ok(key)
+    }
+
+    /// The key of [`EnvironmentMark`]s, if there is one that can be used.
+    pub(super) fn existing_environment_key(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        match self.root.read(ENVIRONMENT_KEY) {
+            Ok(bytes) => Ok(bytes.try_into().ok()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::Read { path: self.path.join(ENVIRONMENT_KEY), source }),
+        }
     }
 
     /// A function's image, if one was kept.

@@ -8,6 +8,10 @@ use wasmparser::{
 use super::profile::FunctionProfile;
 use super::{ALLOWED_IMPORTS, DataSegment, InstrumentError, PULL_EXPORT};
 
+/// Most elements of all tables. They are memory of the host's, for every instance, which no memory limit
+/// counts.
+const TABLE_ELEMENTS_MAX: u64 = 1 << 17;
+
 /// What the rewrite needs to know before it can emit the first section.
 #[derive(Default)]
 pub(super) struct Survey {
@@ -82,6 +86,15 @@ impl Survey {
                             return Err(InstrumentError::Unsupported {
                                 what: "a 64-bit, shared or custom-page memory",
                             });
+                        }
+                    }
+                }
+                Payload::TableSection(section) => {
+                    let mut requested = 0_u64;
+                    for table in section {
+                        requested = requested.saturating_add(table?.ty.initial);
+                        if requested > TABLE_ELEMENTS_MAX {
+                            return Err(InstrumentError::Table { limit: TABLE_ELEMENTS_MAX, requested });
                         }
                     }
                 }

@@ -70,7 +70,12 @@ impl Default for WatGuest {
 impl WatGuest {
     /// The module.
     pub(crate) fn wasm(&self) -> Vec<u8> {
-        let text = format!(
+        wat::parse_str(self.text()).unwrap()
+    }
+
+    /// The module as text.
+    pub(crate) fn text(&self) -> String {
+        format!(
             r#"(module
                 {imports}
                 (memory (export "memory") 4)
@@ -108,8 +113,7 @@ impl WatGuest {
             freeze = self.freeze,
             invoke = self.invoke,
             last_error = self.last_error,
-        );
-        wat::parse_str(text).unwrap()
+        )
     }
 
     /// An engine for it, without a cache.

@@ -1,6 +1,7 @@
 //! Case 35 of the attack catalogue, and hostile archives as imports.
 
 use std::net::TcpListener;
+use std::num::NonZeroU64;
 use std::time::Instant;
 
 use super::*;
@@ -100,23 +101,28 @@ fn attack_35_slow_servers_cost_bounded_time() {
         std::thread::sleep(Duration::from_secs(20));
     });
     let redirects = Server::start(|head, stream| {
-        std::thread::sleep(Duration::from_millis(900));
+        std::thread::sleep(Duration::from_millis(500));
         let headers = format!("Location: /x{}\r\n", head.len());
         drop(stream.write_all(&response("302 Found", &headers, b"")));
     });
     let idle =
-        "import a: host store.test: waiting for data took more than 1 s (limit imports.idle_timeout_s)";
-    let total = "import a: host store.test: the import took more than 3 s (limit imports.total_timeout_s)";
+        "import a: host store.test: waiting for data took more than 3 s (limit imports.idle_timeout_s)";
+    let total = "import a: host store.test: the import took more than 8 s (limit imports.total_timeout_s)";
     let cases = [(&silent, idle), (&headers, total), (&drip, total), (&stalls, idle), (&redirects, total)];
     std::thread::scope(|scope| {
         for (server, expected) in cases {
             scope.spawn(move || {
-                let config = ImportsConfig { max_redirects: 100, ..config(&[server.port()]) };
+                let config = ImportsConfig {
+                    max_redirects: 100,
+                    idle_timeout_s: NonZeroU64::new(3).unwrap(),
+                    total_timeout_s: NonZeroU64::new(8).unwrap(),
+                    ..config(&[server.port()])
+                };
                 assert_eq!(Fixture::new(&config).refusal(import("a", &server.url("a"))), expected);
             });
         }
     });
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(18), "{:?}", started.elapsed());
 }
 
 #[test]

@@ -6,7 +6,6 @@ mod server;
 mod tls;
 
 use std::io::Write as _;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,9 +27,6 @@ fn config(ports: &[u16]) -> ImportsConfig {
         allowed_hosts: vec![rule("*.test"), rule("127.0.0.1"), rule("127.0.0.2")],
         ports: ports.to_vec(),
         allowed_networks: vec!["127.0.0.1/32".parse().unwrap()],
-        connect_timeout_s: NonZeroU64::MIN,
-        idle_timeout_s: NonZeroU64::MIN,
-        total_timeout_s: NonZeroU64::new(3).unwrap(),
         revalidate_s: 0,
         ..ImportsConfig::default()
     }
