@@ -2,7 +2,12 @@
 
 #![expect(clippy::expect_used, reason = "a failed expectation is a failed test")]
 
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 
 use vivarium_tests::{Server, binary, free_port, package_file, python, uv, workspace};
 
@@ -128,6 +133,71 @@ fn provisioned_functions_survive_a_restart() {
     drop(server);
     let server = Server::start(folder.path(), CONFIG);
     server.check("check_restart.py", &["call", headers]);
+}
+
+/// A file for the server or its clients.
+fn keep(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a file");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("its mode");
+}
+
+/// A certificate of `issuer`'s for a name and this machine, with its key, in files.
+fn keep_identity(folder: &Path, name: &str, host: &str, issuer: &Issuer<'_, KeyPair>) {
+    let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a name");
+    params.subject_alt_names.push(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()));
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.signed_by(&key, issuer).expect("a certificate");
+    keep(folder, &format!("{name}.pem"), &certificate.pem());
+    keep(folder, &format!("{name}.key"), &key.serialize_pem());
+}
+
+fn authority() -> (Issuer<'static, KeyPair>, String) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let pem = params.self_signed(&key).expect("an authority").pem();
+    (Issuer::new(params, key), pem)
+}
+
+#[test]
+fn tls_and_certificates_of_clients() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (issuer, pem) = authority();
+    keep(folder.path(), "ca.pem", &pem);
+    for (name, host) in
+        [("server", "server.internal"), ("next", "server.internal"), ("engine", "engine.internal")]
+    {
+        keep_identity(folder.path(), name, host, &issuer);
+    }
+    keep_identity(folder.path(), "stranger", "engine.internal", &authority().0);
+    let path = |name: &str| folder.path().join(name);
+    let config = format!(
+        "{CONFIG}
+[tls]
+certificate = {:?}
+key = {:?}
+client_ca = {:?}
+[tls.tenants]
+\"dns:engine.internal\" = [\"acme\"]
+",
+        path("server.pem"),
+        path("server.key"),
+        path("ca.pem")
+    );
+    let server = Server::start(folder.path(), &config);
+    let folder = folder.path().to_str().expect("a path in UTF-8");
+    server.check("check_tls.py", &[folder, "engine", "stranger"]);
+    assert_eq!(server.terminate(), Some(0), "a graceful end");
+}
+
+#[test]
+fn token_keys_rotate_while_the_server_runs() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(folder.path(), CONFIG);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    server.check("check_keys.py", &[&path("vivarium.toml"), &path("state")]);
+    assert_eq!(server.terminate(), Some(0), "a graceful end");
 }
 
 #[test]

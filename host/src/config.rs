@@ -6,9 +6,10 @@
 mod classes;
 mod metrics;
 mod provisioning;
+mod tenants;
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,9 @@ use vivarium_runtime::{BuildLimits, Limits, WORKER_STACK_BYTES};
 pub use self::classes::{Class, Classes, UnknownClass};
 pub use self::metrics::{MetricsConfig, StatusAddress};
 pub use self::provisioning::ProvisioningConfig;
+pub use self::tenants::{TenantConfig, TenantOverride, TenantQuota};
 use crate::environment::EnvironmentConfig;
+use crate::hardening::HardeningConfig;
 use crate::imports::ImportsConfig;
 use crate::packages::PackagesConfig;
 use crate::tls::{TlsConfig, TlsService};
@@ -57,6 +60,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Packages that functions may ask for.
     pub packages: PackagesConfig,
+    /// What the server's process gives up before it serves.
+    pub hardening: HardeningConfig,
     /// The server's own log.
     pub logging: LoggingConfig,
 }
@@ -77,6 +82,10 @@ pub struct ServerConfig {
     /// URL of the Flight service as engines reach it; provisioning returns it. Default: `http://`, with
     /// TLS `https://`, and the Flight address. Required when that address is a wildcard.
     pub advertised_endpoint: Option<String>,
+    /// The user that a server started by root becomes before anything else, as `name`, `name:group` or the
+    /// numbers of both. The state and cache directories, and all files of the configuration, must be its.
+    /// Default: none, the user that starts it.
+    pub user: Option<String>,
     /// Provisioned functions, their images and the token keys. Default: `vivarium-state`.
     pub state_dir: PathBuf,
     /// The compiled sandbox module and the base image, which can be rebuilt at any time.
@@ -134,6 +143,9 @@ pub struct ServerConfig {
 
     /// Connections that are open at the same time; further ones wait. Default: 4096.
     pub max_connections: NonZeroUsize,
+    /// Longest time until a new connection, with TLS behind the handshake, has opened HTTP, in seconds.
+    /// Default: 10.
+    pub opening_timeout_s: NonZeroU64,
     /// Calls that are open at the same time on one connection. Default: 256.
     pub max_streams_per_connection: u32,
     /// Largest sum of a request's headers, in bytes. Default: 16 KiB.
@@ -159,6 +171,7 @@ impl Default for ServerConfig {
             provisioning_address: address,
             status_address: StatusAddress::default(),
             advertised_endpoint: None,
+            user: None,
             state_dir: PathBuf::from("vivarium-state"),
             cache_dir: None,
             numpy_at_start: true,
@@ -179,6 +192,7 @@ impl Default for ServerConfig {
             input_queue_messages: nonzero(2),
             output_queue_messages: nonzero(2),
             max_connections: nonzero(4096),
+            opening_timeout_s: NonZeroU64::MIN.saturating_add(9),
             max_streams_per_connection: 256,
             max_header_bytes: 16 << 10,
             stream_window_bytes: 4 << 20,
@@ -235,40 +249,6 @@ impl Default for HeaderConfig {
             tenant: "x-databend-tenant".to_owned(),
             handler: "x-databend-function-handler".to_owned(),
             query: "x-databend-query-id".to_owned(),
-        }
-    }
-}
-
-/// `[tenants]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TenantConfig {
-    /// Tenant of a provisioning request that names none. Without it such a request is refused.
-    /// Default: `default`.
-    pub default_tenant: Option<String>,
-    /// Versions of functions that one tenant may have. Beyond it the longest unused version whose
-    /// tokens have all expired gives way; when there is none, provisioning is refused.
-    /// Default: 1000.
-    pub max_functions: NonZeroUsize,
-    /// Versions of functions of all tenants together. Default: 100 000.
-    pub max_functions_of_all: NonZeroUsize,
-    /// Worker threads that one tenant may hold at the same time. Default: 0, one for each core.
-    pub max_workers: usize,
-    /// Exchanges of one tenant that run at the same time; further ones wait. Default: 32.
-    pub max_concurrent_exchanges: NonZeroUsize,
-    /// Exchanges of one tenant that wait for a place; more are refused at once. Default: 1024.
-    pub max_waiting_exchanges: usize,
-}
-
-impl Default for TenantConfig {
-    fn default() -> Self {
-        Self {
-            default_tenant: Some("default".to_owned()),
-            max_functions: nonzero(1000),
-            max_functions_of_all: nonzero(100_000),
-            max_workers: 0,
-            max_concurrent_exchanges: nonzero(32),
-            max_waiting_exchanges: 1024,
         }
     }
 }
@@ -414,13 +394,8 @@ impl Config {
         if self.tokens.audience.len() > MAX_TENANT_BYTES {
             return error("tokens.audience", "must be at most 128 bytes long");
         }
-        if self
-            .tenants
-            .default_tenant
-            .as_ref()
-            .is_some_and(|name| name.is_empty() || name.len() > MAX_TENANT_BYTES)
-        {
-            return error("tenants.default_tenant", "must be 1 to 128 bytes long");
+        if let Err((key, problem)) = self.tenants.check() {
+            return error(key, &problem);
         }
         for (key, name) in [
             ("headers.token", &self.headers.token),
@@ -563,6 +538,7 @@ mod tests {
             ("[headers]\ntoken = \"X-Token\"", "headers.token"),
             ("[headers]\ntoken = \"x-token-bin\"", "headers.token"),
             ("[tenants]\ndefault_tenant = \"\"", "tenants.default_tenant"),
+            ("[tenants.overrides.\"\"]", "`tenants.overrides` has a tenant whose name is not 1 to 128 bytes"),
         ];
         for (text, key) in cases {
             let error = parse(text).expect_err(text);

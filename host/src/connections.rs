@@ -24,16 +24,17 @@ use crate::tls::{Peer, Tls};
 /// Pause after a failed accept: running out of file descriptors fails again at once.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Longest time until a client has opened HTTP, with TLS behind the handshake.
-const OPENING: Duration = Duration::from_secs(10);
-
 /// Bytes that a client sends before anything else: HTTP/2's preface and the head of its first frame. A
 /// request of HTTP/1.1, with the host that it must name, is longer.
 const OPENING_BYTES: usize = 24 + 9;
 
 /// The connections that may be open at the same time, over all listeners.
 #[derive(Clone, Debug)]
-pub(crate) struct Connections(Arc<Semaphore>);
+pub(crate) struct Connections {
+    places: Arc<Semaphore>,
+    /// Longest time until a client has opened HTTP, with TLS behind the handshake.
+    opening: Duration,
+}
 
 /// An open connection; closing it makes room for another.
 #[derive(Debug)]
@@ -41,7 +42,14 @@ pub(crate) struct Connection {
     stream: Transport,
     peer: Peer,
     opening: Option<Opening>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// A place among the connections.
+#[derive(Debug)]
+struct Place {
+    opening: Duration,
+    _permit: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -60,14 +68,14 @@ struct Opening {
 /// What a listener works on.
 struct Accepting {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    connections: Connections,
     tls: Option<Arc<Tls>>,
     handshakes: JoinSet<Option<Connection>>,
 }
 
 impl Connections {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self(Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))))
+    pub(crate) fn new(limit: usize, opening: Duration) -> Self {
+        Self { places: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))), opening }
     }
 
     /// Takes connections from a listener while there is room; the others wait in the operating
@@ -77,7 +85,7 @@ impl Connections {
         listener: TcpListener,
         tls: Option<Arc<Tls>>,
     ) -> impl Stream<Item = io::Result<Connection>> + use<> {
-        let accepting = Accepting { listener, places: Arc::clone(&self.0), tls, handshakes: JoinSet::new() };
+        let accepting = Accepting { listener, connections: self.clone(), tls, handshakes: JoinSet::new() };
         futures::stream::unfold(accepting, |mut accepting| async move {
             let connection = accepting.next().await?;
             Some((Ok(connection), accepting))
@@ -98,7 +106,7 @@ impl Accepting {
                         return Some(connection);
                     }
                 }
-                accepted = accept(&self.listener, &self.places), if has_room => {
+                accepted = accept(&self.listener, &self.connections), if has_room => {
                     let (stream, place) = accepted?;
                     match &self.tls {
                         None => return Some(Connection::plain(stream, place)),
@@ -111,11 +119,9 @@ impl Accepting {
 }
 
 /// Takes a connection once there is a place. May be dropped at any time.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(TcpStream, Place)> {
+    let place = Arc::clone(&connections.places).acquire_owned().await.ok()?;
+    let place = Place { opening: connections.opening, _permit: place };
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -132,7 +138,7 @@ async fn accept(
     }
 }
 
-async fn handshake(tls: Arc<Tls>, stream: TcpStream, place: OwnedSemaphorePermit) -> Option<Connection> {
+async fn handshake(tls: Arc<Tls>, stream: TcpStream, place: Place) -> Option<Connection> {
     let address = stream.peer_addr().ok();
     let handshake = TlsAcceptor::from(tls.current()).accept(stream);
     match tokio::time::timeout(tls.handshake_timeout(), handshake).await {
@@ -152,13 +158,13 @@ async fn handshake(tls: Arc<Tls>, stream: TcpStream, place: OwnedSemaphorePermit
 }
 
 impl Connection {
-    fn plain(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+    fn plain(stream: TcpStream, place: Place) -> Self {
         let address = stream.peer_addr().ok();
         Self::new(Transport::Plain(stream), Peer { address, names: None }, place)
     }
 
-    fn new(stream: Transport, peer: Peer, place: OwnedSemaphorePermit) -> Self {
-        let until = Box::pin(sleep_until(Instant::now() + OPENING));
+    fn new(stream: Transport, peer: Peer, place: Place) -> Self {
+        let until = Box::pin(sleep_until(Instant::now() + place.opening));
         Self { stream, peer, opening: Some(Opening { bytes: OPENING_BYTES, until }), _place: place }
     }
 }

@@ -14,6 +14,7 @@ pub mod declared;
 pub mod environment;
 pub mod flight;
 pub mod functions;
+pub mod hardening;
 pub mod imports;
 pub mod local;
 pub mod logging;

@@ -158,6 +158,15 @@ impl Server {
     /// # Errors
     /// [`ServerError`].
     pub fn start(config: Config, listeners: Listeners) -> Result<Self, ServerError> {
+        let engine = Self::engine(&config)?;
+        Self::with_engine(config, listeners, engine)
+    }
+
+    /// The engine that a configuration asks for.
+    ///
+    /// # Errors
+    /// [`ServerError::Engine`].
+    pub fn engine(config: &Config) -> Result<Engine, ServerError> {
         let cache_dir = config.cache_dir();
         let engine_config = EngineConfig {
             cache_dir: Some(cache_dir.clone()),
@@ -168,9 +177,7 @@ impl Server {
                 .saturating_add(config.server.build_workers.get()),
             host_memory_bytes: config.server.host_memory_bytes,
         };
-        let engine =
-            Engine::new(engine_config).map_err(|source| ServerError::Engine { cache_dir, source })?;
-        Self::with_engine(config, listeners, engine)
+        Engine::new(engine_config).map_err(|source| ServerError::Engine { cache_dir, source })
     }
 
     /// Like [`Server::start`], with an engine that exists already.
@@ -256,7 +263,10 @@ impl Server {
             observing.spawn(observe::serve(listener, observed));
         }
 
-        let connections = Connections::new(config.server.max_connections.get());
+        let connections = Connections::new(
+            config.server.max_connections.get(),
+            Duration::from_secs(config.server.opening_timeout_s.get()),
+        );
         let tls = |service| listeners.tls.clone().filter(|_| config.tls.covers(service));
         let (flight_tls, provisioning_tls) = (tls(TlsService::Flight), tls(TlsService::Provisioning));
         let serving = async {

@@ -81,9 +81,10 @@ impl Failure for ProvisionError {
     fn code(&self) -> Code {
         match self {
             Self::Name { .. } | Self::Token(IssueError::Name(_)) => Code::InvalidArgument,
-            Self::CodeTooLarge { .. } | Self::TooManyOfTenant { .. } | Self::TooManyOfAll { .. } => {
-                Code::ResourceExhausted
-            }
+            Self::CodeTooLarge { .. }
+            | Self::TooManyOfTenant { .. }
+            | Self::TooManyOfAll { .. }
+            | Self::Fuel(_) => Code::ResourceExhausted,
             Self::Packages(error) => error.code(),
             Self::Imports(error) => error.code(),
             Self::Store(_) | Self::Token(_) => Code::Internal,
@@ -160,7 +161,9 @@ impl Failure for PrepareError {
 impl Failure for AdmissionError {
     fn code(&self) -> Code {
         match self {
-            Self::NoPlace { .. } | Self::TooManyWaiting { .. } => Code::ResourceExhausted,
+            Self::NoPlace { .. } | Self::TenantMemory { .. } | Self::TooManyWaiting { .. } => {
+                Code::ResourceExhausted
+            }
             Self::Closed => Code::Unavailable,
         }
     }
@@ -171,6 +174,7 @@ impl Failure for SessionError {
         match self {
             Self::Image(error) => error.code(),
             Self::Admission(error) => error.code(),
+            Self::Fuel(_) => Code::ResourceExhausted,
             Self::Class(_) => Code::NotFound,
             Self::Worker(error) => error.code(),
         }
@@ -180,6 +184,7 @@ impl Failure for SessionError {
 impl Failure for SandboxError {
     fn code(&self) -> Code {
         match self {
+            Self::Fuel(_) => Code::ResourceExhausted,
             Self::Fork(error) => error.code(),
             Self::Call(error) => error.code(),
         }

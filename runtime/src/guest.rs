@@ -175,6 +175,7 @@ impl Guest {
     pub(crate) fn end(&mut self) -> u64 {
         let used = fuel_used(&mut self.store);
         self.fuel_before = self.fuel_before.saturating_add(used);
+        self.state().meter.canceller().publish_fuel(self.fuel_before);
         used
     }
 

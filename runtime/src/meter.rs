@@ -1,7 +1,7 @@
 //! Fuel, deadline and cancellation of one call into the guest.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Fuel handed out at a time, about a millisecond's worth. Deadline and cancellation are looked at
@@ -16,17 +16,35 @@ const FUEL_MAX: u64 = 1 << 62;
 /// Cancelling is final: the instance's running `invoke` and all later ones return
 /// [`CallError::Cancelled`](crate::CallError::Cancelled).
 #[derive(Clone, Debug, Default)]
-pub struct Canceller(Arc<AtomicBool>);
+pub struct Canceller(Arc<Shared>);
+
+/// What other threads may do to a call and see of it.
+#[derive(Debug, Default)]
+struct Shared {
+    cancelled: AtomicBool,
+    fuel: AtomicU64,
+}
 
 impl Canceller {
     /// Asks the instance to stop; it does so within about a millisecond of its own running time.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.cancelled.store(true, Ordering::Release);
     }
 
     /// Whether [`Canceller::cancel`] has been called.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Fuel that the instance has used, up to the last whole slice of the call that runs: for watching a
+    /// long call. [`Instance::usage`](crate::Instance::usage) has the exact figure between calls.
+    pub fn fuel(&self) -> u64 {
+        self.0.fuel.load(Ordering::Relaxed)
+    }
+
+    /// Tells what the instance has used.
+    pub(crate) fn publish_fuel(&self, used: u64) {
+        self.0.fuel.store(used, Ordering::Relaxed);
     }
 }
 
@@ -46,6 +64,8 @@ pub(crate) enum Stop {
 pub(crate) struct Meter {
     limit: u64,
     granted: u64,
+    /// Fuel used by earlier calls.
+    calls_before: u64,
     /// Fuel used by earlier budgets of the same call.
     before: u64,
     allowed: Duration,
@@ -56,7 +76,15 @@ pub(crate) struct Meter {
 impl Meter {
     /// A meter that grants nothing yet.
     pub(crate) fn new(canceller: Canceller) -> Self {
-        Self { limit: 0, granted: 0, before: 0, allowed: Duration::ZERO, deadline: Instant::now(), canceller }
+        Self {
+            limit: 0,
+            granted: 0,
+            calls_before: 0,
+            before: 0,
+            allowed: Duration::ZERO,
+            deadline: Instant::now(),
+            canceller,
+        }
     }
 
     /// Starts the account of a call and returns its first slice.
@@ -66,12 +94,14 @@ impl Meter {
         let century = Duration::from_secs(100 * 365 * 24 * 3600);
         self.allowed = deadline.min(century);
         self.before = 0;
+        self.calls_before = self.canceller.fuel();
         self.start()
     }
 
     /// Gives the call a new budget and returns its first slice. `left` is what the old one's slice has left.
     pub(crate) fn renew(&mut self, left: i64) -> i64 {
         self.before = self.total(left);
+        self.publish(self.before);
         self.start()
     }
 
@@ -87,6 +117,10 @@ impl Meter {
         self.grant(0)
     }
 
+    fn publish(&self, used_by_call: u64) {
+        self.canceller.publish_fuel(self.calls_before.saturating_add(used_by_call));
+    }
+
     /// Fuel used by the whole call, given what is left of the current slice.
     pub(crate) fn total(&self, left: i64) -> u64 {
         self.before.saturating_add(self.used(left))
@@ -100,6 +134,7 @@ impl Meter {
     /// The next slice after the current one has been overdrawn to `left`.
     pub(crate) fn refill(&mut self, left: i64) -> Result<i64, Stop> {
         let used = self.used(left);
+        self.publish(self.before.saturating_add(used));
         if used > self.limit {
             return Err(Stop::Fuel);
         }
@@ -168,8 +203,11 @@ mod tests {
         let second = meter.renew(first - 7);
         assert_eq!(second, SLICE as i64);
         assert_eq!(meter.total(second - 5), 7 + 5);
+        assert_eq!(meter.canceller().fuel(), 7);
         assert_eq!(meter.refill(-1), Err(Stop::Fuel));
+        assert_eq!(meter.canceller().fuel(), 7 + SLICE + 1);
         meter.begin(SLICE, Duration::from_millis(20));
+        assert_eq!(meter.canceller().fuel(), 7 + SLICE + 1, "earlier calls count");
         meter.extend(Duration::from_secs(5));
         assert!(meter.time_left() > Duration::from_secs(4));
         meter.renew(0);

@@ -77,6 +77,16 @@ impl Server {
 
     /// As [`Server::start`], with a cache of its own.
     pub fn start_with_cache(folder: &Path, config: &str, cache_dir: &Path) -> Self {
+        Self::start_with_environment(folder, config, cache_dir, &[])
+    }
+
+    /// As [`Server::start_with_cache`], with variables in the server's environment.
+    pub fn start_with_environment(
+        folder: &Path,
+        config: &str,
+        cache_dir: &Path,
+        variables: &[(&str, &Path)],
+    ) -> Self {
         let file = folder.join("vivarium.toml");
         let own = format!("[server]\ncache_dir = {cache_dir:?}\nimage_wait_s = 300\n");
         // A section may appear once only.
@@ -90,6 +100,7 @@ impl Server {
             .arg(file)
             .arg("--state-dir")
             .arg(folder.join("state"))
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(folder.join("log")).expect("a log file"))

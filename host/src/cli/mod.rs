@@ -1,6 +1,7 @@
 //! The command line: one module per subcommand.
 
 pub(crate) mod audit;
+mod check;
 pub(crate) mod keys;
 pub(crate) mod run;
 pub(crate) mod serve;

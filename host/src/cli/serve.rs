@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vivarium_host::config::{Config, LogFormat, StatusAddress};
+use vivarium_host::hardening::Hardened;
 use vivarium_host::logging;
 use vivarium_host::server::{Ended, Listeners, Reload, Server};
 
@@ -33,6 +34,7 @@ Examples:
   vivarium serve --config vivarium.toml
   vivarium serve --flight 127.0.0.1:8815 --state-dir /var/lib/vivarium
   vivarium serve --flight 127.0.0.1:8815 --functions server.py
+  vivarium serve --config vivarium.toml --check    would it start, and how well is it hardened
   vivarium serve --print-config > vivarium.toml    every key with its value
 
 Signals:
@@ -86,6 +88,11 @@ pub(crate) struct Arguments {
     /// Print the configuration that would be used, and stop
     #[arg(long)]
     print_config: bool,
+
+    /// Check configuration, addresses, files and their permissions, and tell which hardening would be in
+    /// force, without serving: exit code 0 if the server would start, else 1
+    #[arg(long, conflicts_with = "print_config")]
+    check: bool,
 }
 
 impl Arguments {
@@ -95,19 +102,25 @@ impl Arguments {
     /// Whatever kept the server from starting or made it fail.
     pub(crate) fn execute(self) -> anyhow::Result<ExitCode> {
         let began = Instant::now();
-        let print = self.print_config;
+        let (print, check, file) = (self.print_config, self.check, self.config.clone());
         let config = self.config()?;
         if print {
             print!("{}", toml::to_string(&config).context("the configuration cannot be printed")?);
             return Ok(ExitCode::SUCCESS);
         }
+        if check {
+            return Ok(super::check::check(&config, file.as_deref()));
+        }
         logging::start(&config.logging)?;
+        // Before there is another thread.
+        let hardened = Hardened::enter(&config)?;
+        hardened.log();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("network")
             .build()
             .context("cannot start the network threads")?;
-        let ended = runtime.block_on(serve(config, began))?;
+        let ended = runtime.block_on(serve(config, hardened, began))?;
         // Workers may be inside a guest; nobody waits for them any more.
         runtime.shutdown_background();
         match ended {
@@ -141,12 +154,16 @@ impl Arguments {
     }
 }
 
-async fn serve(config: Config, began: Instant) -> anyhow::Result<Ended> {
+async fn serve(config: Config, mut hardened: Hardened, began: Instant) -> anyhow::Result<Ended> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listeners = Listeners::bind(&config).await?;
-    let server = tokio::task::spawn_blocking(move || Server::start(config, listeners))
-        .await
-        .context("the start was interrupted")??;
+    let server = tokio::task::spawn_blocking(move || {
+        let engine = Server::engine(&config)?;
+        hardened.seal()?;
+        Ok::<_, anyhow::Error>(Server::with_engine(config, listeners, engine)?)
+    })
+    .await
+    .context("the start was interrupted")??;
     let addresses = server.addresses();
     let reload = server.reload();
     let health = addresses.status.map(|address| format!("health http://{address}/health "));

@@ -128,9 +128,13 @@ impl ExchangeError {
             Self::Sandbox(SandboxError::Call(error)) => (metrics::error_type(error), metrics::limit(error)),
             Self::Repeated(failed) => (failed.error_type, None),
             Self::Sandbox(SandboxError::Fork(_)) => ("NoSandbox", Some("host_memory_bytes")),
-            Self::Session(SessionError::Admission(_)) => {
+            Self::Session(SessionError::Admission(error)) => {
                 meter.rejected();
-                ("ConcurrencyLimitExceeded", Some("concurrent_exchanges"))
+                ("ConcurrencyLimitExceeded", error.limit())
+            }
+            Self::Session(SessionError::Fuel(_)) | Self::Sandbox(SandboxError::Fuel(_)) => {
+                meter.rejected();
+                ("FuelQuotaExceeded", Some("tenants.fuel_per_minute"))
             }
             Self::Session(SessionError::Image(_)) => ("ImageFailed", None),
             Self::Request(_) | Self::Input(_) | Self::Aggregate(_) => ("InvalidInput", None),

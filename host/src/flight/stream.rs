@@ -70,10 +70,18 @@ pub(super) fn map(
     count: &(dyn Fn(usize) + Sync),
 ) -> Result<(), ExchangeError> {
     let place = sandbox.place();
+    let account = sandbox.account();
     let mut source = Source { inputs, place: place.clone(), network, idle, count, ended: false };
     let mut wanted = true;
     let outcome = sandbox.call(|instance| {
-        instance.map(&mut || source.next().map_err(InputFailure::new), &mut |rows| {
+        let running = instance.canceller();
+        let mut next = || {
+            // The call may go on for as long as its client sends.
+            account.pay(running.fuel());
+            account.check().map_err(SandboxError::from)?;
+            source.next()
+        };
+        instance.map(&mut || next().map_err(InputFailure::new), &mut |rows| {
             let columns = Some(rows.columns().to_vec());
             wanted = send(answers, &place, Answer { columns, report: Report::default() });
             go_on(wanted)

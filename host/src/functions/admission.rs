@@ -6,14 +6,14 @@
 //! class bounds its places.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::error::AdmissionError;
-use crate::config::Config;
+use crate::config::{Config, TenantConfig, TenantQuota};
 
 /// The places of this server.
 #[derive(Debug)]
@@ -23,9 +23,8 @@ pub struct Admission {
     /// Memory that is promised to nobody, in [`MEMORY_UNIT`]s.
     memory: Arc<Semaphore>,
     memory_units: u32,
-    places_of_tenant: usize,
+    quotas: TenantConfig,
     tenants: Mutex<HashMap<String, Weak<TenantPlaces>>>,
-    max_waiting: usize,
     wait: Duration,
 }
 
@@ -57,8 +56,14 @@ impl FunctionPlaces {
 /// The places of one tenant.
 #[derive(Debug)]
 struct TenantPlaces {
+    quota: TenantQuota,
     places: Arc<Semaphore>,
+    /// Memory that it may still be promised, in [`MEMORY_UNIT`]s, if that is bounded.
+    memory: Option<Arc<Semaphore>>,
     waiting: AtomicUsize,
+    running: AtomicU64,
+    /// Promised to those that run, in bytes.
+    memory_bytes: AtomicU64,
 }
 
 /// One place; dropping it gives it back.
@@ -67,9 +72,41 @@ pub(super) struct Permit {
     _all: OwnedSemaphorePermit,
     _tenant: OwnedSemaphorePermit,
     _function: Option<OwnedSemaphorePermit>,
+    _memory_of_tenant: Option<OwnedSemaphorePermit>,
     _memory: OwnedSemaphorePermit,
-    /// Keeps the tenant's places known while one of them is held.
-    _places: Arc<TenantPlaces>,
+    _running: Running,
+}
+
+/// Counts an exchange as running, and keeps the tenant's places known, while it lives.
+#[derive(Debug)]
+struct Running {
+    places: Arc<TenantPlaces>,
+    memory_bytes: u64,
+}
+
+impl Running {
+    fn begin(places: &Arc<TenantPlaces>, memory_bytes: u64) -> Self {
+        places.running.fetch_add(1, Ordering::Relaxed);
+        places.memory_bytes.fetch_add(memory_bytes, Ordering::Relaxed);
+        Self { places: Arc::clone(places), memory_bytes }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.places.running.fetch_sub(1, Ordering::Relaxed);
+        self.places.memory_bytes.fetch_sub(self.memory_bytes, Ordering::Relaxed);
+    }
+}
+
+/// What an exchange waits for.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Function,
+    Tenant,
+    TenantMemory,
+    All,
+    Memory,
 }
 
 /// Counts an exchange as waiting while it lives.
@@ -91,9 +128,8 @@ impl Admission {
             places,
             memory: Arc::new(Semaphore::new(memory_units as usize)),
             memory_units,
-            places_of_tenant: config.tenants.max_concurrent_exchanges.get(),
+            quotas: config.tenants.clone(),
             tenants: Mutex::default(),
-            max_waiting: config.tenants.max_waiting_exchanges,
             wait: Duration::from_secs(config.server.exchange_wait_s),
         }
     }
@@ -101,43 +137,112 @@ impl Admission {
     /// Waits for a place for an exchange of `tenant`.
     pub(super) async fn enter(&self, tenant: &str, demand: &Demand) -> Result<Permit, AdmissionError> {
         let of_tenant = self.places_of(tenant);
-        let units = self.units(demand.memory_bytes);
-        if let Some(permit) = self.try_enter(&of_tenant, demand, units) {
+        let requested = demand.memory_bytes;
+        if let Some(limit) = of_tenant.quota.memory_bytes.filter(|limit| requested > *limit) {
+            return Err(AdmissionError::TenantMemory { limit, requested });
+        }
+        if let Some(permit) = self.try_enter(&of_tenant, demand) {
             return Ok(permit);
         }
 
-        if of_tenant.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
+        let max_waiting = of_tenant.quota.waiting;
+        if of_tenant.waiting.fetch_add(1, Ordering::Relaxed) >= max_waiting {
             of_tenant.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(AdmissionError::TooManyWaiting { limit: self.max_waiting });
+            return Err(AdmissionError::TooManyWaiting { limit: max_waiting });
         }
         let _waiting = Waiting(&of_tenant.waiting);
-        // What is shared by more comes later, so that nobody waits with something that others need.
-        let acquired = tokio::time::timeout(self.wait, async {
-            let function = match &demand.function {
-                Some(function) => Some(Arc::clone(&function.places).acquire_owned().await?),
-                None => None,
-            };
-            let tenant = Arc::clone(&of_tenant.places).acquire_owned().await?;
-            let all = Arc::clone(&self.all).acquire_owned().await?;
-            let memory = Arc::clone(&self.memory).acquire_many_owned(units).await?;
-            Ok::<_, tokio::sync::AcquireError>(Permit {
-                _all: all,
-                _tenant: tenant,
-                _function: function,
-                _memory: memory,
-                _places: Arc::clone(&of_tenant),
-            })
-        });
-        match acquired.await {
+        let stage = Mutex::new(Stage::Function);
+        match tokio::time::timeout(self.wait, self.acquire(&of_tenant, demand, &stage)).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(AdmissionError::Closed),
-            Err(_) => Err(AdmissionError::NoPlace {
-                waited_s: self.wait.as_secs(),
-                limit: self.places,
-                limit_of_tenant: self.places_of_tenant,
-                limit_of_function: demand.function.as_ref().map(|function| function.limit),
-            }),
+            Err(_) => {
+                Err(self.no_place(&of_tenant, demand, *stage.lock().unwrap_or_else(PoisonError::into_inner)))
+            }
         }
+    }
+
+    /// What is shared by more comes later, so that nobody waits with something that others need.
+    async fn acquire(
+        &self,
+        of_tenant: &Arc<TenantPlaces>,
+        demand: &Demand,
+        stage: &Mutex<Stage>,
+    ) -> Result<Permit, AcquireError> {
+        let enter = |next| *stage.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        let units = self.units(demand.memory_bytes);
+        let function = match &demand.function {
+            Some(function) => Some(Arc::clone(&function.places).acquire_owned().await?),
+            None => None,
+        };
+        enter(Stage::Tenant);
+        let tenant = Arc::clone(&of_tenant.places).acquire_owned().await?;
+        enter(Stage::TenantMemory);
+        let memory_of_tenant = match &of_tenant.memory {
+            Some(memory) => Some(Arc::clone(memory).acquire_many_owned(tenant_units(demand)).await?),
+            None => None,
+        };
+        enter(Stage::All);
+        let all = Arc::clone(&self.all).acquire_owned().await?;
+        enter(Stage::Memory);
+        let memory = Arc::clone(&self.memory).acquire_many_owned(units).await?;
+        Ok(Permit {
+            _all: all,
+            _tenant: tenant,
+            _function: function,
+            _memory_of_tenant: memory_of_tenant,
+            _memory: memory,
+            _running: Running::begin(of_tenant, demand.memory_bytes),
+        })
+    }
+
+    /// Which limit kept an exchange out, with its figures.
+    fn no_place(&self, of_tenant: &TenantPlaces, demand: &Demand, stage: Stage) -> AdmissionError {
+        let free = |places: &Semaphore| places.available_permits();
+        let bytes = |units: usize| (units as u64).saturating_mul(MEMORY_UNIT);
+        let (name, limit, used, requested) = match (stage, &demand.function, of_tenant.quota.memory_bytes) {
+            (Stage::Function, Some(function), _) => (
+                "max_concurrent_exchanges of the function's resource class",
+                function.limit as u64,
+                function.limit.saturating_sub(free(&function.places)) as u64,
+                1,
+            ),
+            (Stage::TenantMemory, _, Some(limit)) => (
+                "tenants.max_memory_bytes",
+                limit,
+                of_tenant.memory_bytes.load(Ordering::Relaxed),
+                demand.memory_bytes,
+            ),
+            (Stage::All, ..) => (
+                "server.max_concurrent_exchanges",
+                self.places as u64,
+                self.places.saturating_sub(free(&self.all)) as u64,
+                1,
+            ),
+            (Stage::Memory, ..) => (
+                "server.host_memory_bytes without that of builds",
+                bytes(self.memory_units as usize),
+                bytes((self.memory_units as usize).saturating_sub(free(&self.memory))),
+                demand.memory_bytes,
+            ),
+            _ => (
+                "tenants.max_concurrent_exchanges",
+                of_tenant.quota.exchanges as u64,
+                of_tenant.quota.exchanges.saturating_sub(free(&of_tenant.places)) as u64,
+                1,
+            ),
+        };
+        AdmissionError::NoPlace { waited_s: self.wait.as_secs(), name, limit, used, requested }
+    }
+
+    /// Tenants that have exchanges: how many run, and the memory that is promised to those, in bytes.
+    pub(super) fn of_tenants(&self) -> Vec<(String, u64, u64)> {
+        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = tenants.iter().filter_map(|(name, places)| Some((name, places.upgrade()?)));
+        let level = |(name, places): (&String, Arc<TenantPlaces>)| {
+            let (running, memory) = (&places.running, &places.memory_bytes);
+            (name.clone(), running.load(Ordering::Relaxed), memory.load(Ordering::Relaxed))
+        };
+        alive.map(level).collect()
     }
 
     /// A place for one more sandbox of an exchange that has one, at once or not at all: only while more
@@ -146,7 +251,7 @@ impl Admission {
         if self.all.available_permits() <= self.places / 2 {
             return None;
         }
-        self.try_enter(&self.places_of(tenant), demand, self.units(demand.memory_bytes))
+        self.try_enter(&self.places_of(tenant), demand)
     }
 
     /// Exchanges that wait for a place.
@@ -156,17 +261,23 @@ impl Admission {
         places.map(|places| places.waiting.load(Ordering::Relaxed)).sum()
     }
 
-    fn try_enter(&self, of_tenant: &Arc<TenantPlaces>, demand: &Demand, units: u32) -> Option<Permit> {
+    fn try_enter(&self, of_tenant: &Arc<TenantPlaces>, demand: &Demand) -> Option<Permit> {
         let function = match &demand.function {
             Some(function) => Some(Arc::clone(&function.places).try_acquire_owned().ok()?),
             None => None,
         };
+        let tenant = Arc::clone(&of_tenant.places).try_acquire_owned().ok()?;
+        let memory_of_tenant = match &of_tenant.memory {
+            Some(memory) => Some(Arc::clone(memory).try_acquire_many_owned(tenant_units(demand)).ok()?),
+            None => None,
+        };
         Some(Permit {
             _function: function,
-            _tenant: Arc::clone(&of_tenant.places).try_acquire_owned().ok()?,
+            _tenant: tenant,
+            _memory_of_tenant: memory_of_tenant,
             _all: Arc::clone(&self.all).try_acquire_owned().ok()?,
-            _memory: Arc::clone(&self.memory).try_acquire_many_owned(units).ok()?,
-            _places: Arc::clone(of_tenant),
+            _memory: Arc::clone(&self.memory).try_acquire_many_owned(self.units(demand.memory_bytes)).ok()?,
+            _running: Running::begin(of_tenant, demand.memory_bytes),
         })
     }
 
@@ -183,16 +294,33 @@ impl Admission {
             return places;
         }
         tenants.retain(|_, places| places.strong_count() > 0);
-        let places = Arc::new(Semaphore::new(self.places_of_tenant.min(Semaphore::MAX_PERMITS)));
-        let places = Arc::new(TenantPlaces { places, waiting: AtomicUsize::new(0) });
+        let quota = self.quotas.of(tenant);
+        let memory = quota.memory_bytes.map(|bytes| {
+            let units = usize::try_from(bytes.div_ceil(MEMORY_UNIT)).unwrap_or(usize::MAX);
+            Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)))
+        });
+        let places = Arc::new(TenantPlaces {
+            quota,
+            places: Arc::new(Semaphore::new(quota.exchanges.min(Semaphore::MAX_PERMITS))),
+            memory,
+            waiting: AtomicUsize::new(0),
+            running: AtomicU64::new(0),
+            memory_bytes: AtomicU64::new(0),
+        });
         tenants.insert(tenant.to_owned(), Arc::downgrade(&places));
         places
     }
 }
 
+/// What a sandbox takes of its tenant's memory, which it fits into.
+fn tenant_units(demand: &Demand) -> u32 {
+    u32::try_from(demand.memory_bytes.div_ceil(MEMORY_UNIT)).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TenantOverride;
     use std::num::NonZeroUsize;
 
     fn admission(all: usize, of_tenant: usize, waiting: usize, wait_s: u64) -> Admission {
@@ -218,7 +346,13 @@ mod tests {
         let refused = admission.enter("a", &demand(1)).await.unwrap_err();
         assert_eq!(
             refused,
-            AdmissionError::NoPlace { waited_s: 0, limit: 3, limit_of_tenant: 2, limit_of_function: None }
+            AdmissionError::NoPlace {
+                waited_s: 0,
+                name: "tenants.max_concurrent_exchanges",
+                limit: 2,
+                used: 2,
+                requested: 1
+            }
         );
         assert!(admission.enter("b", &demand(1)).await.is_ok());
     }
@@ -265,7 +399,12 @@ mod tests {
         (admission.memory, admission.memory_units) = (Arc::new(Semaphore::new(10)), 10);
         let held = admission.enter("a", &demand(6 << 20)).await.unwrap();
         let _small = admission.enter("b", &demand(4 << 20)).await.unwrap();
-        assert!(matches!(admission.enter("b", &demand(1)).await, Err(AdmissionError::NoPlace { .. })));
+        let refused = admission.enter("b", &demand(1)).await.unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "no sandbox within 0 s (limit server.exchange_wait_s): server.host_memory_bytes without that of \
+             builds is 10485760, 10485760 in use, 1 requested; retry when another exchange has ended"
+        );
         drop(held);
         assert!(admission.enter("b", &demand((5 << 20) + 1)).await.is_ok());
     }
@@ -276,7 +415,38 @@ mod tests {
         let one = Demand { memory_bytes: 1, function: Some(Arc::new(FunctionPlaces::new(1))) };
         let _held = admission.enter("a", &one).await.unwrap();
         let refused = admission.enter("a", &one).await.unwrap_err();
-        assert!(matches!(refused, AdmissionError::NoPlace { limit_of_function: Some(1), .. }));
+        assert_eq!(refused.limit(), Some("max_concurrent_exchanges of the function's resource class"));
         assert!(admission.enter("a", &demand(1)).await.is_ok(), "another function of the tenant");
+    }
+
+    #[tokio::test]
+    async fn a_tenants_memory_is_bounded_and_may_be_its_own() {
+        let mut admission = admission(100, 100, 10, 0);
+        admission.quotas.max_memory_bytes = 5 << 20;
+        let own = TenantOverride {
+            max_memory_bytes: Some(0),
+            max_concurrent_exchanges: NonZeroUsize::new(1),
+            ..TenantOverride::default()
+        };
+        admission.quotas.overrides.insert("own".to_owned(), own);
+        let held = admission.enter("a", &demand(3 << 20)).await.unwrap();
+        assert_eq!(admission.of_tenants(), [("a".to_owned(), 1, 3 << 20)]);
+        let refused = admission.enter("a", &demand(3 << 20)).await.unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "no sandbox within 0 s (limit server.exchange_wait_s): tenants.max_memory_bytes is 5242880, \
+             3145728 in use, 3145728 requested; retry when another exchange has ended"
+        );
+        assert!(admission.enter("a", &demand(2 << 20)).await.is_ok());
+        let refused = admission.enter("a", &demand(6 << 20)).await.unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "the sandbox needs 6291456 bytes of memory; limit tenants.max_memory_bytes is 5242880"
+        );
+        let _large = admission.enter("own", &demand(6 << 20)).await.unwrap();
+        let refused = admission.enter("own", &demand(1)).await.unwrap_err();
+        assert_eq!(refused.limit(), Some("tenants.max_concurrent_exchanges"));
+        drop(held);
+        assert!(admission.enter("a", &demand(5 << 20)).await.is_ok());
     }
 }

@@ -66,9 +66,27 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// Others could have written it.
+    #[error("{} is not used: {problem}", path.display())]
+    Untrusted {
+        /// The file or directory.
+        path: PathBuf,
+        /// Whose it is.
+        problem: Untrusted,
+    },
     /// The work was given up because the server is shutting down.
     #[error("the server is shutting down")]
     Interrupted,
+}
+
+/// A file or directory of the state directory is open to others, or another user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("others can reach it (owner {owner}, mode {mode:04o})")]
+pub struct Untrusted {
+    /// Its owner.
+    pub owner: u32,
+    /// Its permission bits.
+    pub mode: u32,
 }
 
 /// Why a function was not provisioned.
@@ -103,13 +121,24 @@ pub enum ProvisionError {
     #[error(transparent)]
     Imports(#[from] ImportError),
     /// The tenant has as many versions of functions as it may.
-    #[error("the tenant has {limit} versions of functions, all in use (limit tenants.max_functions)")]
+    #[error(
+        "the tenant has {limit} versions of functions whose tokens are alive, and asks for one more; limit \
+         tenants.max_functions is {limit}; retry in {retry_s} s, when the first token has expired"
+    )]
     TooManyOfTenant {
         /// Versions allowed.
         limit: usize,
+        /// Seconds until one of them may give way.
+        retry_s: u64,
     },
+    /// The tenant has used its fuel.
+    #[error(transparent)]
+    Fuel(#[from] FuelUsedUp),
     /// All tenants together have as many versions of functions as they may.
-    #[error("the server holds {limit} versions of functions (limit tenants.max_functions_of_all)")]
+    #[error(
+        "the server holds {limit} versions of functions, and is asked for one more; limit \
+         tenants.max_functions_of_all is {limit}; retry when another tenant has dropped some"
+    )]
     TooManyOfAll {
         /// Versions allowed.
         limit: usize,
@@ -208,22 +237,33 @@ pub enum ImageError {
 pub enum AdmissionError {
     /// None became free in time.
     #[error(
-        "no sandbox became free within {waited_s} s (limits: {limit} at the same time, {limit_of_tenant} of one tenant{}, and their memory)",
-        .limit_of_function.map(|limit| format!(", {limit} of this function")).unwrap_or_default()
+        "no sandbox within {waited_s} s (limit server.exchange_wait_s): {name} is {limit}, {used} in use, \
+         {requested} requested; retry when another exchange has ended"
     )]
     NoPlace {
         /// Seconds waited.
         waited_s: u64,
-        /// Sandboxes at the same time.
-        limit: usize,
-        /// Sandboxes of one tenant at the same time.
-        limit_of_tenant: usize,
-        /// Sandboxes of the function at the same time, if its resource class says.
-        limit_of_function: Option<usize>,
+        /// What was waited for last: the name of its limit.
+        name: &'static str,
+        /// The limit: exchanges, or bytes of memory.
+        limit: u64,
+        /// What is used of it.
+        used: u64,
+        /// What the exchange needs of it.
+        requested: u64,
+    },
+    /// The sandbox alone needs more than the tenant may use.
+    #[error("the sandbox needs {requested} bytes of memory; limit tenants.max_memory_bytes is {limit}")]
+    TenantMemory {
+        /// Bytes allowed.
+        limit: u64,
+        /// Memory limit of the sandbox, in bytes.
+        requested: u64,
     },
     /// Too many of the tenant's wait already.
     #[error(
-        "{limit} exchanges of the tenant wait for a sandbox already (limit tenants.max_waiting_exchanges)"
+        "{limit} exchanges of the tenant wait for a sandbox already; limit tenants.max_waiting_exchanges is \
+         {limit}; retry when one has ended"
     )]
     TooManyWaiting {
         /// Exchanges that may wait.
@@ -232,6 +272,32 @@ pub enum AdmissionError {
     /// The server is shutting down.
     #[error("the server is shutting down")]
     Closed,
+}
+
+impl AdmissionError {
+    /// The name of the limit that was met, if it was one.
+    pub fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::NoPlace { name, .. } => Some(name),
+            Self::TenantMemory { .. } => Some("tenants.max_memory_bytes"),
+            Self::TooManyWaiting { .. } => Some("tenants.max_waiting_exchanges"),
+            Self::Closed => None,
+        }
+    }
+}
+
+/// The tenant has used more fuel than it may, and nothing of it begins for some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the tenant has used {used} units of fuel; limit tenants.fuel_per_minute is {limit}; retry in {retry_s} s"
+)]
+pub struct FuelUsedUp {
+    /// Units allowed in a minute.
+    pub limit: u64,
+    /// Units used, without those that have come in again.
+    pub used: u64,
+    /// Seconds until there is fuel again.
+    pub retry_s: u64,
 }
 
 /// Why a session could not be opened, or could not go on.
@@ -244,6 +310,9 @@ pub enum SessionError {
     /// There is no place.
     #[error(transparent)]
     Admission(#[from] AdmissionError),
+    /// There is no fuel.
+    #[error(transparent)]
+    Fuel(#[from] FuelUsedUp),
     /// The function's resource class was taken out of the configuration.
     #[error("{0} any more; provision the function again")]
     Class(#[from] UnknownClass),
@@ -256,6 +325,9 @@ pub enum SessionError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
+    /// The tenant has used its fuel.
+    #[error(transparent)]
+    Fuel(#[from] FuelUsedUp),
     /// There is no room for another sandbox.
     #[error(transparent)]
     Fork(#[from] ForkError),

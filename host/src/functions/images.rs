@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use vivarium_runtime::{BuildError, BuildLimits, CallError, Engine, EngineUsage, Image};
 
 use super::error::{ImageError, PrepareError, StartError};
+use super::fuel::Fuel;
 use super::materials::{Materials, Preparer};
 use super::registry::Version;
 use super::store::{Store, StoredImage};
@@ -65,6 +66,7 @@ struct Shared {
     resident: Mutex<Vec<Weak<Version>>>,
     max_resident: usize,
     metrics: Arc<Metrics>,
+    fuel: Arc<Fuel>,
 }
 
 impl Images {
@@ -74,6 +76,7 @@ impl Images {
         preparer: Arc<Preparer>,
         store: Arc<Store>,
         metrics: Arc<Metrics>,
+        fuel: Arc<Fuel>,
     ) -> Result<Self, StartError> {
         let builders = WorkerPool::start("build", config.build_pool()).map_err(StartError::Thread)?;
         let shared = Arc::new(Shared {
@@ -84,6 +87,7 @@ impl Images {
             resident: Mutex::default(),
             max_resident: config.server.max_resident_images.get(),
             metrics,
+            fuel,
         });
         Ok(Self { builders, shared })
     }
@@ -264,6 +268,7 @@ impl Shared {
             &version.environment,
         )?;
         let image = self.engine.build_image(&prepared.spec, &prepared.files, &self.limits)?;
+        self.fuel.charge(&version.id.tenant, image.build_usage().fuel);
         tracing::info!(
             tenant = version.id.tenant,
             function = version.name(),

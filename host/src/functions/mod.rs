@@ -13,6 +13,7 @@
 mod admission;
 mod definition;
 mod error;
+mod fuel;
 mod images;
 mod inventory;
 mod materials;
@@ -30,9 +31,10 @@ use vivarium_runtime::{Capabilities, Engine, Image, Limits};
 pub use self::admission::Admission;
 pub use self::definition::Definition;
 pub use self::error::{
-    AdmissionError, CallRefused, ImageError, PrepareError, ProvisionError, SandboxError, SessionError,
-    StartError, StoreError,
+    AdmissionError, CallRefused, FuelUsedUp, ImageError, PrepareError, ProvisionError, SandboxError,
+    SessionError, StartError, StoreError, Untrusted,
 };
+pub use self::fuel::FuelAccount;
 pub use self::inventory::{EnvironmentNames, Inventory, KeptFunction, KeptImage};
 pub use self::materials::{ImportedDigest, Materials, of_script};
 pub use self::registry::{Version, VersionId};
@@ -40,6 +42,7 @@ pub use self::session::{Cancelled, Sandbox, Session, SessionSetup};
 
 use self::admission::Demand;
 use self::definition::EnvironmentMark;
+use self::fuel::Fuel;
 use self::images::Images;
 use self::materials::Preparer;
 use self::registry::{Quota, Registry};
@@ -48,7 +51,7 @@ use crate::config::{Classes, Config};
 use crate::declared::Declared;
 use crate::environment::{Environment, Environments};
 use crate::imports::Imports;
-use crate::metrics::{Levels, Metrics};
+use crate::metrics::{Levels, Metrics, TenantLevels};
 use crate::packages::{self, Packages};
 use crate::token::key_file::{KeyFile, Look};
 use crate::token::{Grant, MAX_FUNCTION_BYTES, MAX_TENANT_BYTES, TokenError, Tokens};
@@ -66,6 +69,7 @@ pub struct Functions {
     environments: Environments,
     environment_key: [u8; 32],
     admission: Admission,
+    fuel: Arc<Fuel>,
     workers: Arc<WorkerPool>,
     classes: Classes,
     limits: Limits,
@@ -102,11 +106,7 @@ impl Functions {
         let store = Arc::new(Store::open(&config.server.state_dir)?);
         let (key_file, keys) = KeyFile::open(&config.key_file())?;
         let lifetime = Duration::from_secs(config.tokens.lifetime_s);
-        let quota = Quota {
-            versions_of_tenant: config.tenants.max_functions.get(),
-            versions_of_all: config.tenants.max_functions_of_all.get(),
-            token_lifetime: lifetime,
-        };
+        let quota = Quota { tenants: config.tenants.clone(), token_lifetime: lifetime };
         let environments = Environments::open(&config.environment)?;
         let environment_key = store.environment_key()?;
         let registry = Registry::new(
@@ -116,6 +116,7 @@ impl Functions {
             SystemTime::now(),
         );
         let cache = config.cache_dir();
+        let fuel = Fuel::new(&config.tenants);
         let preparer = Arc::new(Preparer::new(
             Packages::new(&config.packages, &cache)?,
             Imports::new(&config.imports, &cache)?,
@@ -125,11 +126,19 @@ impl Functions {
             key_file,
             registry,
             public: BTreeMap::new(),
-            images: Images::start(config, engine, preparer, Arc::clone(&store), Arc::clone(&metrics))?,
+            images: Images::start(
+                config,
+                engine,
+                preparer,
+                Arc::clone(&store),
+                Arc::clone(&metrics),
+                Arc::clone(&fuel),
+            )?,
             store,
             environments,
             environment_key,
             admission: Admission::new(config),
+            fuel,
             workers,
             classes: config.classes.clone(),
             limits: config.limits.clone(),
@@ -207,7 +216,15 @@ impl Functions {
         packages::parse_requirements(&definition.packages)?;
 
         let now = SystemTime::now();
-        let added = self.registry.add(tenant, definition, environment, now)?;
+        if !self.registry.is_known(tenant, &definition, environment.1) {
+            // Its image would have to be built.
+            let refused = |error| self.refused(tenant, "tenants.fuel_per_minute", error);
+            self.fuel.check(tenant).map_err(refused)?;
+        }
+        let added = self.registry.add(tenant, definition, environment, now).map_err(|error| match error {
+            ProvisionError::TooManyOfTenant { .. } => self.refused(tenant, "tenants.max_functions", error),
+            other => other,
+        })?;
         if let Some(retired) = added.retired {
             self.forget(&retired, "retired to make room for another version").await;
         }
@@ -288,6 +305,9 @@ impl Functions {
     /// [`SessionError`]: the image could not be built or is not ready in time, or there is no
     /// place in time.
     pub async fn open(&self, version: &Arc<Version>) -> Result<Session, SessionError> {
+        let tenant = &version.id.tenant;
+        let out_of_fuel = |error| self.refused(tenant, "tenants.fuel_per_minute", error);
+        self.fuel.check(tenant).map_err(out_of_fuel)?;
         let image = self.image(version).await?;
         let (limits, places) = match version.definition.class.as_deref() {
             None => (self.limits.clone(), None),
@@ -298,7 +318,13 @@ impl Functions {
         };
         let function = places.map(|limit| version.places(limit.get()));
         let demand = Demand { memory_bytes: limits.memory_bytes, function };
-        let permit = self.admission.enter(&version.id.tenant, &demand).await?;
+        let permit = self.admission.enter(tenant, &demand).await;
+        let permit = permit.map_err(|error| match error.limit() {
+            Some(limit) => self.refused(tenant, limit, error),
+            None => error,
+        })?;
+        // Others of the tenant may have used it up meanwhile.
+        self.fuel.check(tenant).map_err(out_of_fuel)?;
         let setup = SessionSetup {
             version: Arc::clone(version),
             image,
@@ -308,6 +334,7 @@ impl Functions {
             demand,
             workers: Arc::clone(&self.workers),
             metrics: Arc::clone(&self.metrics),
+            fuel: Arc::clone(&self.fuel),
         };
         Ok(Session::new(Arc::new(setup), permit))
     }
@@ -315,8 +342,15 @@ impl Functions {
     /// One more session for an exchange that has one, if there is a place at once and the server has
     /// places to spare.
     pub fn open_beside(&self, setup: &Arc<SessionSetup>) -> Option<Session> {
+        self.fuel.check(&setup.version.id.tenant).ok()?;
         let permit = self.admission.enter_if_spare(&setup.version.id.tenant, &setup.demand)?;
         Some(Session::new(Arc::clone(setup), permit))
+    }
+
+    /// Counts a refusal.
+    fn refused<E>(&self, tenant: &str, limit: &'static str, error: E) -> E {
+        self.metrics.quota_refused(tenant, limit);
+        error
     }
 
     /// Refuses calls of a tenant's functions that the operator's environments know as `name`, or serves
@@ -344,7 +378,23 @@ impl Functions {
             worker_jobs: self.workers.jobs(),
             build_jobs: self.images.jobs(),
             exchanges_waiting: self.admission.waiting() as u64,
+            tenants: self.tenant_levels(),
         }
+    }
+
+    fn tenant_levels(&self) -> BTreeMap<String, TenantLevels> {
+        let mut tenants = BTreeMap::<String, TenantLevels>::new();
+        for (tenant, functions) in self.registry.of_tenants() {
+            tenants.entry(tenant).or_default().functions = functions as u64;
+        }
+        for (tenant, sandboxes, memory_bytes) in self.admission.of_tenants() {
+            let levels = tenants.entry(tenant).or_default();
+            (levels.sandboxes, levels.memory_bytes) = (sandboxes, memory_bytes);
+        }
+        for (tenant, fuel) in self.fuel.levels() {
+            tenants.entry(tenant).or_default().fuel = Some(fuel);
+        }
+        tenants
     }
 
     /// Waits for the version's image.

@@ -15,6 +15,7 @@ use super::error::{CallRefused, PrepareError, ProvisionError};
 use super::images::{ImageState, Ready};
 use super::materials::Materials;
 use super::store::StoredFunction;
+use crate::config::TenantConfig;
 use crate::environment::Environment;
 use crate::imports::Import;
 use crate::sql_types::Dialect;
@@ -167,12 +168,10 @@ impl Version {
 }
 
 /// How many versions may exist.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Quota {
-    /// Versions of one tenant.
-    pub(super) versions_of_tenant: usize,
-    /// Versions of all tenants.
-    pub(super) versions_of_all: usize,
+    /// Versions of one tenant, and of all.
+    pub(super) tenants: TenantConfig,
     /// A version younger than this may still be called with a token.
     pub(super) token_lifetime: Duration,
 }
@@ -241,14 +240,22 @@ impl Registry {
         }
 
         let of_tenant = tenants.get(tenant).map_or(0, HashMap::len);
+        let (limit, limit_of_all) =
+            (self.quota.tenants.of(tenant).functions, self.quota.tenants.max_functions_of_all.get());
         let mut retired = None;
-        if of_tenant >= self.quota.versions_of_tenant {
-            retired = tenants.get_mut(tenant).and_then(|versions| self.retire(versions, now));
+        if of_tenant >= limit {
+            let versions = tenants.get_mut(tenant);
+            let lifetime = self.quota.token_lifetime.as_secs();
+            let earliest = versions.as_ref().and_then(|versions| {
+                versions.values().map(|version| version.last_provisioned.load(Ordering::Relaxed)).min()
+            });
+            let retry_s = earliest.unwrap_or(now).saturating_add(lifetime).saturating_sub(now);
+            retired = versions.and_then(|versions| self.retire(versions, now));
             if retired.is_none() {
-                return Err(ProvisionError::TooManyOfTenant { limit: self.quota.versions_of_tenant });
+                return Err(ProvisionError::TooManyOfTenant { limit, retry_s });
             }
-        } else if tenants.values().map(HashMap::len).sum::<usize>() >= self.quota.versions_of_all {
-            return Err(ProvisionError::TooManyOfAll { limit: self.quota.versions_of_all });
+        } else if tenants.values().map(HashMap::len).sum::<usize>() >= limit_of_all {
+            return Err(ProvisionError::TooManyOfAll { limit: limit_of_all });
         }
         let version = Arc::new(Version::new(id, definition, environment, now));
         let versions = tenants.entry(tenant.to_owned()).or_default();
@@ -302,6 +309,22 @@ impl Registry {
         taken
     }
 
+    /// Whether a tenant has the version already.
+    pub(super) fn is_known(
+        &self,
+        tenant: &str,
+        definition: &Definition,
+        environment: Option<EnvironmentMark>,
+    ) -> bool {
+        let id = VersionId { tenant: tenant.to_owned(), digest: definition.digest(environment) };
+        self.lock().get(tenant).is_some_and(|versions| versions.contains_key(&id.prefix()))
+    }
+
+    /// Number of versions of each tenant.
+    pub(super) fn of_tenants(&self) -> Vec<(String, usize)> {
+        self.lock().iter().map(|(tenant, versions)| (tenant.clone(), versions.len())).collect()
+    }
+
     /// Number of versions.
     pub(super) fn len(&self) -> usize {
         self.lock().values().map(HashMap::len).sum()
@@ -345,6 +368,7 @@ fn unix_seconds(time: SystemTime) -> u64 {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::config::TenantOverride;
     use arrow::datatypes::{DataType, Field};
     use vivarium_runtime::NullHandling;
 
@@ -380,11 +404,15 @@ pub(super) mod tests {
     }
 
     fn registry(of_tenant: usize, of_all: usize) -> Registry {
-        let quota = Quota {
-            versions_of_tenant: of_tenant,
-            versions_of_all: of_all,
-            token_lifetime: Duration::from_secs(100),
+        let some = |number| std::num::NonZeroUsize::new(number).unwrap();
+        let mut tenants = TenantConfig {
+            max_functions: some(of_tenant),
+            max_functions_of_all: some(of_all),
+            ..TenantConfig::default()
         };
+        let larger = TenantOverride { max_functions: Some(some(3)), ..TenantOverride::default() };
+        tenants.overrides.insert("larger".to_owned(), larger);
+        let quota = Quota { tenants, token_lifetime: Duration::from_secs(100) };
         Registry::new(quota, Vec::new(), |_, _| (Arc::default(), None), at(0))
     }
 
@@ -428,12 +456,26 @@ pub(super) mod tests {
         let first = add(&registry, "a", definition("f", "1"), at(0)).unwrap().version;
         let second = add(&registry, "a", definition("f", "2"), at(0)).unwrap().version;
         let refused = add(&registry, "a", definition("f", "3"), at(99)).unwrap_err();
-        assert!(matches!(refused, ProvisionError::TooManyOfTenant { limit: 2 }));
+        assert_eq!(
+            refused.to_string(),
+            "the tenant has 2 versions of functions whose tokens are alive, and asks for one more; limit \
+             tenants.max_functions is 2; retry in 1 s, when the first token has expired"
+        );
         registry.find(&grant(&first), at(99)).unwrap();
         let third = add(&registry, "a", definition("f", "3"), at(100)).unwrap();
         assert!(Arc::ptr_eq(&third.retired.unwrap(), &second));
         assert!(registry.find(&grant(&second), at(100)).is_err());
         assert!(registry.find(&grant(&first), at(100)).is_ok());
+    }
+
+    #[test]
+    fn a_tenant_may_have_a_quota_of_its_own() {
+        let registry = registry(2, 10);
+        for (code, tenant, expected) in
+            [("1", "larger", true), ("2", "larger", true), ("3", "larger", true), ("4", "larger", false)]
+        {
+            assert_eq!(add(&registry, tenant, definition("f", code), at(0)).is_ok(), expected, "{code}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use vivarium_runtime::{CallError, Canceller, Capabilities, Image, Instance, Limi
 
 use super::admission::{Demand, Permit};
 use super::error::{SandboxError, SessionError};
+use super::fuel::{Fuel, FuelAccount};
 use super::registry::Version;
 use crate::metrics::Metrics;
 use crate::workers::{Place, WorkerError, WorkerPool};
@@ -32,6 +33,7 @@ pub struct SessionSetup {
     pub(super) demand: Demand,
     pub(super) workers: Arc<WorkerPool>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) fuel: Arc<Fuel>,
     /// Bytes of the guests' output that may still go to the log.
     pub(super) log_budget: AtomicUsize,
 }
@@ -45,6 +47,7 @@ pub struct Sandbox {
     /// What the guest wrote since the caller asked last, if the caller asks.
     logs: Option<Logs>,
     place: Place,
+    account: FuelAccount,
     /// Given back after the instance.
     _permit: Permit,
 }
@@ -66,6 +69,7 @@ impl Session {
             instance: None,
             cancelled: cancelled.clone(),
             logs: None,
+            account: FuelAccount::new(&setup.fuel, &setup.version.id.tenant),
             place: setup.workers.place(&setup.version.id.tenant),
             setup: Arc::clone(&setup),
             _permit: permit,
@@ -126,7 +130,7 @@ impl Sandbox {
     /// Calls the function in any way. Must be called on a worker, as [`Session::run`] does.
     ///
     /// # Errors
-    /// [`SandboxError`]. A Python exception leaves the sandbox usable; after anything worse every
+    /// [`SandboxError`]: before anything runs when the tenant has used its fuel. A Python exception leaves the sandbox usable; after anything worse every
     /// further call fails.
     pub fn call<T>(
         &mut self,
@@ -135,6 +139,7 @@ impl Sandbox {
         if self.cancelled.is_cancelled() {
             return Err(CallError::Cancelled.into());
         }
+        self.account.check()?;
         let instance = match &mut self.instance {
             Some(instance) => instance,
             empty => {
@@ -144,9 +149,15 @@ impl Sandbox {
             }
         };
         let result = work(instance);
+        self.account.pay(instance.usage().fuel);
         let logs = instance.take_logs();
         self.log(logs);
         Ok(result?)
+    }
+
+    /// The account of what the sandbox uses, for work that looks at it while it goes on.
+    pub fn account(&self) -> FuelAccount {
+        self.account.clone()
     }
 
     /// How a call waits for its client without keeping a worker from others.

@@ -6,16 +6,16 @@
 //! a path. Files appear whole or not at all: they are written under another name, flushed to disk
 //! and renamed. All access goes through one directory handle that cannot be left.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::definition::{Definition, EnvironmentMark};
-use super::error::StoreError;
+use super::error::{StoreError, Untrusted};
 use super::materials::Materials;
 use super::registry::VersionId;
 use crate::state_dir::{self, TEMPORARY_PREFIX};
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, Metadata, MetadataExt as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -68,6 +68,11 @@ impl Store {
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed)?;
         for name in [FUNCTIONS, IMAGES] {
             state_dir::create_directory(&root, name).map_err(failed)?;
+        }
+        for (name, closed) in [(".", 0o022), (FUNCTIONS, 0o077), (IMAGES, 0o077)] {
+            let metadata = root.metadata(name).map_err(failed)?;
+            check_owner(&metadata, closed)
+                .map_err(|problem| StoreError::Untrusted { path: path.join(name), problem })?;
         }
         let store = Store { root, path: path.to_owned(), read_only: false };
         // Finds out now rather than at the first provisioning whether the directory is writable.
@@ -174,11 +179,16 @@ impl Store {
     pub(super) fn image(&self, id: &VersionId) -> Result<Option<StoredImage>, StoreError> {
         let path = file_of(IMAGES, id, "image");
         let failed = |source| StoreError::Read { path: self.path.join(&path), source };
-        let mut bytes = match self.root.read(&path) {
-            Ok(bytes) => bytes,
+        let mut file = match self.root.open(&path) {
+            Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(failed(source)),
         };
+        let metadata = file.metadata().map_err(failed)?;
+        check_owner(&metadata, 0o077)
+            .map_err(|problem| StoreError::Untrusted { path: self.path.join(&path), problem })?;
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1));
+        file.read_to_end(&mut bytes).map_err(failed)?;
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let end = end.ok_or_else(|| failed(ErrorKind::InvalidData.into()))?;
         let image = bytes.split_off(end + 1);
@@ -210,8 +220,21 @@ fn file_of(kind: &str, id: &VersionId, extension: &str) -> PathBuf {
     PathBuf::from(kind).join(tenant).join(format!("{}.{extension}", hex::encode(id.digest)))
 }
 
+/// Refuses what others than this user could have written, or have bits of `closed`.
+fn check_owner(metadata: &Metadata, closed: u32) -> Result<(), Untrusted> {
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    if owner == rustix::process::geteuid().as_raw() && mode & closed == 0 {
+        return Ok(());
+    }
+    Err(Untrusted { owner, mode })
+}
+
 fn read_record(directory: &Dir, name: &str) -> Result<StoredFunction, String> {
-    let bytes = directory.read(name).map_err(|error| error.to_string())?;
+    let mut file = directory.open(name).map_err(|error| error.to_string())?;
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    check_owner(&metadata, 0o077).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     let record: Record = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
     if record.format != FORMAT {
         return Err(format!("it has format {}, this program reads format {FORMAT}", record.format));
@@ -283,6 +306,39 @@ mod tests {
         let path = directory.path().join(file_of(IMAGES, &id("a", "1"), "image"));
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[test]
+    fn attack_51_what_others_could_write_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let set = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let store = Store::open(directory.path()).unwrap();
+        store.put_function(&id("a", "1"), &definition("f", "1"), None).unwrap();
+        store.put_image(&id("a", "1"), &Materials::default(), b"image").unwrap();
+        let image = directory.path().join(file_of(IMAGES, &id("a", "1"), "image"));
+        let record = directory.path().join(file_of(FUNCTIONS, &id("a", "1"), "json"));
+        set(&image, 0o644);
+        let error = store.image(&id("a", "1")).unwrap_err().to_string();
+        let told = format!("others can reach it (owner {}, mode 0644)", rustix::process::geteuid().as_raw());
+        assert!(error.ends_with(&told), "{error}");
+        set(&image, 0o600);
+        assert!(store.image(&id("a", "1")).unwrap().is_some());
+        set(&record, 0o660);
+        assert_eq!(store.load_all().unwrap().len(), 0);
+        set(&record, 0o600);
+        assert_eq!(store.load_all().unwrap().len(), 1);
+        drop(store);
+        for (name, mode) in [(".", 0o770), (".", 0o777), (FUNCTIONS, 0o750), (IMAGES, 0o711)] {
+            let path = directory.path().join(name);
+            set(&path, mode);
+            let error = Store::open(directory.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("mode {mode:04o}")), "{error}");
+            set(&path, 0o700);
+        }
+        assert!(Store::open(directory.path()).is_ok());
     }
 
     #[test]

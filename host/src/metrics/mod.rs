@@ -28,12 +28,18 @@
 //! | `vivarium_functions` | gauge: versions of functions | |
 //! | `vivarium_jobs_waiting`, `vivarium_jobs_running` | gauge | `pool`: `worker`, `build` |
 //! | `vivarium_exchanges_waiting` | gauge: for a place | |
+//! | `vivarium_quota_refusals_total` | counter: exchanges and functions that a tenant's quota did not allow | `tenant`, `limit` |
+//! | `vivarium_tenant_functions` | gauge: versions of functions | `tenant` |
+//! | `vivarium_tenant_sandboxes` | gauge: places held | `tenant` |
+//! | `vivarium_tenant_reserved_memory_bytes` | gauge: their memory limits | `tenant` |
+//! | `vivarium_tenant_fuel_left_units` | gauge: of tenants that used some lately; below zero for what is owed | `tenant` |
 
 mod errors;
 mod exchange;
 pub mod labels;
 mod stats;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -43,12 +49,13 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use serde::Serialize;
 use tonic::Code;
 use vivarium_runtime::Usage;
 
 pub use self::errors::{error_type, limit};
 pub use self::exchange::ExchangeMeter;
-pub use self::stats::Stats;
+pub use self::stats::{Stats, StatsReport};
 
 use self::labels::BoundedLabels;
 use crate::config::MetricsConfig;
@@ -75,6 +82,12 @@ struct OfError {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfTenant {
     tenant: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfQuota {
+    tenant: String,
+    limit: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -114,8 +127,35 @@ pub enum ImageOutcome {
     Failed,
 }
 
+/// What a tenant has at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TenantLevels {
+    /// Versions of functions.
+    pub functions: u64,
+    /// Places for sandboxes.
+    pub sandboxes: u64,
+    /// Memory limits of those, in bytes.
+    pub memory_bytes: u64,
+    /// Fuel left of its quota, in units, if it has one and has used some lately; below zero for what it
+    /// owes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<i64>,
+}
+
+impl TenantLevels {
+    fn add(&mut self, other: &Self) {
+        self.functions += other.functions;
+        self.sandboxes += other.sandboxes;
+        self.memory_bytes += other.memory_bytes;
+        self.fuel = match (self.fuel, other.fuel) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
 /// What there is at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Levels {
     /// Sandboxes.
     pub sandboxes: u64,
@@ -131,6 +171,8 @@ pub struct Levels {
     pub build_jobs: (u64, u64),
     /// Exchanges that wait for a place.
     pub exchanges_waiting: u64,
+    /// What each tenant has.
+    pub tenants: BTreeMap<String, TenantLevels>,
 }
 
 /// All counters of one server.
@@ -162,6 +204,11 @@ pub struct Metrics {
     jobs_waiting: Family<OfPool, Gauge>,
     jobs_running: Family<OfPool, Gauge>,
     exchanges_waiting: Gauge,
+    quota_refusals: Family<OfQuota, Counter>,
+    tenant_functions: Family<OfTenant, Gauge>,
+    tenant_sandboxes: Family<OfTenant, Gauge>,
+    tenant_memory: Family<OfTenant, Gauge>,
+    tenant_fuel: Family<OfTenant, Gauge>,
 }
 
 impl Metrics {
@@ -195,6 +242,11 @@ impl Metrics {
             jobs_waiting: Family::default(),
             jobs_running: Family::default(),
             exchanges_waiting: Gauge::default(),
+            quota_refusals: Family::default(),
+            tenant_functions: Family::default(),
+            tenant_sandboxes: Family::default(),
+            tenant_memory: Family::default(),
+            tenant_fuel: Family::default(),
         };
         metrics.registered()
     }
@@ -253,6 +305,15 @@ impl Metrics {
         ours.register("jobs_running", "Jobs that run on a thread", self.jobs_running.clone());
         let help = "Exchanges that wait for a place";
         ours.register("exchanges_waiting", help, self.exchanges_waiting.clone());
+        let help = "Exchanges and functions that a tenant's quota did not allow";
+        ours.register("quota_refusals", help, self.quota_refusals.clone());
+        let help = "Versions of a tenant's functions";
+        ours.register("tenant_functions", help, self.tenant_functions.clone());
+        ours.register("tenant_sandboxes", "Places that a tenant holds", self.tenant_sandboxes.clone());
+        let help = "Memory limits of a tenant's sandboxes";
+        ours.register_with_unit("tenant_reserved_memory", help, Unit::Bytes, self.tenant_memory.clone());
+        let help = "Fuel left of a tenant's quota, below zero for what it owes";
+        ours.register("tenant_fuel_left_units", help, self.tenant_fuel.clone());
         self
     }
 
@@ -273,6 +334,20 @@ impl Metrics {
         self.tenant_rows.get_or_create(&tenant).inc_by(usage.rows);
         self.forks.inc();
         self.peak_memory.observe(usage.peak_memory_bytes as f64);
+    }
+
+    /// Counts what a tenant's quota did not allow. `limit` is the limit's name.
+    pub fn quota_refused(&self, tenant: &str, limit: &'static str) {
+        self.quota_refusals.get_or_create(&OfQuota { tenant: self.tenants.of(tenant), limit }).inc();
+    }
+
+    /// What tenants have, by label: those beyond the bound are one.
+    pub fn by_label(&self, levels: &Levels) -> BTreeMap<String, TenantLevels> {
+        let mut labels = BTreeMap::<String, TenantLevels>::new();
+        for (tenant, levels) in &levels.tenants {
+            labels.entry(self.tenants.of(tenant)).or_default().add(levels);
+        }
+        labels
     }
 
     /// Counts an image that was brought to memory, or not.
@@ -307,6 +382,19 @@ impl Metrics {
         for (pool, (waiting, running)) in [("worker", levels.worker_jobs), ("build", levels.build_jobs)] {
             set(&self.jobs_waiting.get_or_create(&OfPool { pool }), waiting);
             set(&self.jobs_running.get_or_create(&OfPool { pool }), running);
+        }
+        for family in [&self.tenant_functions, &self.tenant_sandboxes, &self.tenant_memory, &self.tenant_fuel]
+        {
+            family.clear();
+        }
+        for (tenant, levels) in self.by_label(levels) {
+            let tenant = OfTenant { tenant };
+            set(&self.tenant_functions.get_or_create(&tenant), levels.functions);
+            set(&self.tenant_sandboxes.get_or_create(&tenant), levels.sandboxes);
+            set(&self.tenant_memory.get_or_create(&tenant), levels.memory_bytes);
+            if let Some(fuel) = levels.fuel {
+                self.tenant_fuel.get_or_create(&tenant).set(fuel);
+            }
         }
         let mut text = String::new();
         // Writing to a string does not fail.

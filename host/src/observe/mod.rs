@@ -3,12 +3,13 @@
 //! | path | answer |
 //! |---|---|
 //! | `/health` | `1`, while the server accepts calls; status 503 and `0` while it drains |
-//! | `/stats` | JSON: `request_count` (batches), `first_request_time`, `last_request_time` (ISO 8601, UTC, or null) |
+//! | `/stats` | JSON: `request_count` (batches), `first_request_time`, `last_request_time` (ISO 8601, UTC, or null); `tenants`, by name: `functions`, `sandboxes`, `memory_bytes`, `fuel` (left of a quota) |
 //! | `/metrics` | [`crate::metrics`], in the OpenMetrics text format |
 //!
 //! No token is needed, nothing of a function's code, arguments or results is told, and nothing can be
 //! changed. The address is `server.status_address`, by default one that only this machine reaches.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +22,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::connections::Connections;
 use crate::functions::Functions;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, StatsReport, TenantLevels};
 
 /// What the text format of the metrics is called.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -53,7 +55,8 @@ pub struct Observed {
 
 /// Answers until it is dropped.
 pub async fn serve(listener: TcpListener, observed: Observed) {
-    let mut connections = std::pin::pin!(Connections::new(MAX_CONNECTIONS).accept(listener, None));
+    let mut connections =
+        std::pin::pin!(Connections::new(MAX_CONNECTIONS, HEAD_TIMEOUT).accept(listener, None));
     while let Some(Ok(connection)) = connections.next().await {
         let observed = observed.clone();
         let service = service_fn(move |request| {
@@ -72,7 +75,20 @@ pub async fn serve(listener: TcpListener, observed: Observed) {
     }
 }
 
+/// The answer to `GET /stats`.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    stats: StatsReport,
+    tenants: BTreeMap<String, TenantLevels>,
+}
+
 impl Observed {
+    fn stats(&self) -> Report {
+        let tenants = self.metrics.by_label(&self.functions.levels());
+        Report { stats: self.metrics.stats().report(), tenants }
+    }
+
     fn answer<T>(&self, request: &Request<T>) -> Response<Full<Bytes>> {
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             return response(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET");
@@ -82,7 +98,7 @@ impl Observed {
                 response(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "0")
             }
             "/health" => response(StatusCode::OK, "text/plain", "1"),
-            "/stats" => match serde_json::to_string(&self.metrics.stats().report()) {
+            "/stats" => match serde_json::to_string(&self.stats()) {
                 Ok(report) => response(StatusCode::OK, "application/json", report),
                 Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "no report"),
             },

@@ -36,7 +36,7 @@ mod target;
 mod wheel;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -49,6 +49,8 @@ pub use self::config::PackagesConfig;
 pub use self::error::{Fault, PackageError, PackageStoreError, PackagesError, WheelProblem};
 pub use self::inline::{InlineMetadata, inline_metadata};
 pub use self::requirement::{MAX_REQUIREMENT_BYTES, Requirement, parse_requirements};
+
+pub use self::resolver::find_program;
 
 use self::download::Downloader;
 use self::lock::{Lock, Locked};
@@ -113,6 +115,11 @@ const LOCKS_IN_MEMORY: u64 = 1000;
 /// Wheels that are downloaded for one function at the same time.
 const DOWNLOADS: usize = 4;
 
+/// Where packages are kept inside the cache directory.
+pub(crate) fn folder(cache_dir: &Path) -> PathBuf {
+    cache_dir.join("packages")
+}
+
 impl Packages {
     /// Reads the policy and opens the cache, a folder of its own inside `cache_dir`. The network and the
     /// resolver are not needed for it.
@@ -128,8 +135,10 @@ impl Packages {
             }
         }
         let invalid = |problem| PackagesError::Value { key: "packages.allow", problem };
-        let folder = std::path::absolute(cache_dir.join("packages")).map_err(|source| {
-            PackageStoreError::Io { operation: "finding", path: cache_dir.to_owned(), source }
+        let folder = std::path::absolute(folder(cache_dir)).map_err(|source| PackageStoreError::Io {
+            operation: "finding",
+            path: cache_dir.to_owned(),
+            source,
         })?;
         let store = Store::open(&folder, config.max_cache_bytes)?;
         Ok(Self {

@@ -151,7 +151,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// A program by path, or by name on the `PATH`.
-fn find_program(program: &Path) -> Option<PathBuf> {
+pub fn find_program(program: &Path) -> Option<PathBuf> {
     if program.components().count() > 1 {
         return program.is_file().then(|| absolute(program));
     }

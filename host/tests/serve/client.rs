@@ -18,7 +18,7 @@ use tonic::metadata::{Ascii, MetadataKey};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 use vivarium_host::config::Config;
-use vivarium_host::server::{Ended, Listeners, Server};
+use vivarium_host::server::{Ended, Listeners, Reload, Server, ServerError};
 use vivarium_proto::udfproto::udf_service_client::UdfServiceClient;
 use vivarium_proto::udfproto::{ApplyUdfResourceRequest, ApplyUdfResourceResponse};
 use vivarium_runtime::{Engine, EngineConfig};
@@ -27,6 +27,8 @@ use vivarium_runtime::{Engine, EngineConfig};
 pub(crate) struct TestServer {
     pub(crate) state: tempfile::TempDir,
     pub(crate) address: std::net::SocketAddr,
+    pub(crate) reload: Reload,
+    pub(crate) status: Option<std::net::SocketAddr>,
     shutdown: Option<oneshot::Sender<()>>,
     running: JoinHandle<Ended>,
 }
@@ -42,28 +44,44 @@ fn engine() -> Engine {
     ENGINE.get_or_init(make).clone()
 }
 
+fn configuration(state: &tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::default();
+    config.server.flight_address = "127.0.0.1:0".parse().unwrap();
+    config.server.provisioning_address = config.server.flight_address;
+    config.server.state_dir = state.path().to_owned();
+    config.server.host_memory_bytes = 8 << 30;
+    config.limits.memory_bytes = 128 << 20;
+    change(&mut config);
+    config.check().unwrap();
+    config
+}
+
 impl TestServer {
     pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), change).await
     }
 
     pub(crate) async fn start_in(state: tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::default();
-        config.server.flight_address = "127.0.0.1:0".parse().unwrap();
-        config.server.provisioning_address = config.server.flight_address;
-        config.server.state_dir = state.path().to_owned();
-        config.server.host_memory_bytes = 8 << 30;
-        config.limits.memory_bytes = 128 << 20;
-        change(&mut config);
-        config.check().unwrap();
+        let config = configuration(&state, change);
         let listeners = Listeners::bind(&config).await.unwrap();
         let server = Server::with_engine(config, listeners, engine()).unwrap();
-        let address = server.addresses().flight;
+        let (address, status) = (server.addresses().flight, server.addresses().status);
+        let reload = server.reload();
         let (shutdown, on_shutdown) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
             server.run(async { drop(on_shutdown.await) }, std::future::pending()).await.unwrap()
         });
-        Self { state, address, shutdown: Some(shutdown), running }
+        Self { state, address, reload, status, shutdown: Some(shutdown), running }
+    }
+
+    /// Why a server does not start.
+    pub(crate) async fn refused(change: impl FnOnce(&mut Config)) -> ServerError {
+        let state = tempfile::tempdir().unwrap();
+        let config = configuration(&state, change);
+        match Listeners::bind(&config).await {
+            Ok(listeners) => Server::with_engine(config, listeners, engine()).expect_err("it starts"),
+            Err(error) => error,
+        }
     }
 
     /// Stops the server gracefully; its state directory stays.
@@ -90,12 +108,20 @@ impl TestServer {
     }
 
     pub(crate) async fn apply(&self, tenant: &str, spec: &str) -> Result<ApplyUdfResourceResponse, Status> {
-        let mut request =
-            Request::new(ApplyUdfResourceRequest { spec: spec.to_owned(), imports: Vec::new() });
-        request.metadata_mut().insert("x-databend-tenant", tenant.parse().unwrap());
-        let mut client = UdfServiceClient::new(self.channel().await);
-        client.apply_udf_resource(request).await.map(tonic::Response::into_inner)
+        apply(self.channel().await, tenant, spec).await
     }
+}
+
+/// Provisions a function over any channel.
+pub(crate) async fn apply(
+    channel: Channel,
+    tenant: &str,
+    spec: &str,
+) -> Result<ApplyUdfResourceResponse, Status> {
+    let mut request = Request::new(ApplyUdfResourceRequest { spec: spec.to_owned(), imports: Vec::new() });
+    request.metadata_mut().insert("x-databend-tenant", tenant.parse().unwrap());
+    let mut client = UdfServiceClient::new(channel);
+    client.apply_udf_resource(request).await.map(tonic::Response::into_inner)
 }
 
 /// A definition of two nullable 64-bit integers to one.

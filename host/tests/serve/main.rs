@@ -4,6 +4,9 @@
 
 mod batches;
 mod client;
+mod keys;
+mod quotas;
+mod tls;
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
@@ -290,7 +293,7 @@ async fn waiting_for_a_place_ends_in_an_error_that_names_the_limits() {
     }
     let (code, message) = refusal(&add).await;
     assert_eq!(code, Code::ResourceExhausted, "{message}");
-    assert!(message.contains("1 of one tenant"), "{message}");
+    assert!(message.contains("tenants.max_concurrent_exchanges is 1, 1 in use"), "{message}");
     let other = server.function("other", "add", ADD).await;
     assert_eq!(other.call_one(1, 2).await.unwrap(), Some(3), "another tenant has its own places");
 }

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::pwrite;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use super::{MemoryError, PAGE};
 
@@ -56,7 +56,14 @@ impl SealedFile {
         let view = unsafe { mmap(std::ptr::null_mut(), len, ProtFlags::READ, MapFlags::SHARED, &file, 0) }
             .map_err(MemoryError::system("mmap"))?;
         let view = NonNull::new(view.cast()).ok_or(MemoryError::Malformed { reason: "mapped at null" })?;
-        Ok(Self { file, view, len })
+        let sealed = Self { file, view, len };
+        // SAFETY: the mapping made above; the advice changes no content and no access. Without it, a core
+        // file of the host could hold what is in an image, such as a function's environment.
+        let advised = unsafe { madvise(view.as_ptr().cast(), len, Advice::LinuxDontDump) };
+        if let Err(errno) = advised {
+            tracing::debug!(%errno, "the kernel cannot keep memory out of core files");
+        }
+        Ok(sealed)
     }
 
     /// The file, to map it elsewhere.

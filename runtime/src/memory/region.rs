@@ -57,7 +57,18 @@ impl Region {
         };
         let base = base.map_err(MemoryError::system("reserving address space"))?;
         let base = NonNull::new(base.cast()).ok_or(MemoryError::Malformed { reason: "mapped at null" })?;
-        Ok(Self { base, bound: None, accessible: 0 })
+        let region = Self { base, bound: None, accessible: 0 };
+        region.keep_out_of_dumps(0, TOTAL);
+        Ok(region)
+    }
+
+    /// Tenants' memory has no place in a core file of the host. New mappings have to be told anew.
+    fn keep_out_of_dumps(&self, from: usize, len: usize) {
+        // SAFETY: the range lies inside this region; the advice changes no content and no access.
+        let advised = unsafe { madvise(self.at(from), len, Advice::LinuxDontDump) };
+        if let Err(errno) = advised {
+            tracing::debug!(%errno, "the kernel cannot keep memory out of core files");
+        }
     }
 
     pub(super) fn base(&self) -> *mut u8 {
@@ -97,6 +108,7 @@ impl Region {
                 _ => self.restore(backing, run.at),
             }
         }
+        self.keep_out_of_dumps(0, backing.len());
         let copied = share.is_none() && !runs.is_empty();
         self.bound = Some(Bound { id: backing.id(), _mappings: share, copied });
         Ok(())
@@ -152,6 +164,7 @@ impl Region {
         // SAFETY: the range lies inside this region's reservation and no memory uses it any more.
         unsafe { mmap_anonymous(self.at(from), self.accessible - from, ProtFlags::empty(), flags) }
             .map_err(MemoryError::system("cleaning a memory"))?;
+        self.keep_out_of_dumps(from, self.accessible - from);
         self.accessible = from;
         Ok(())
     }
@@ -283,6 +296,44 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Whether every mapping of a region is left out of core files, as the kernel tells.
+    fn is_kept_out_of_dumps(region: &mut Region) -> bool {
+        let base = region.base() as usize;
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut inside = false;
+        let mut mappings = 0;
+        for line in maps.lines() {
+            let range = line.split_once('-').and_then(|(start, rest)| {
+                let end = rest.split(' ').next()?;
+                Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
+            });
+            if let Some((start, end)) = range {
+                inside = start >= base && end <= base + TOTAL;
+            } else if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| inside) {
+                mappings += 1;
+                if !flags.split_whitespace().any(|flag| flag == "dd") {
+                    return false;
+                }
+            }
+        }
+        mappings > 0
+    }
+
+    #[test]
+    fn attack_tenants_memory_is_kept_out_of_core_files() {
+        let image = image();
+        let mut region = Region::reserve().unwrap();
+        assert!(is_kept_out_of_dumps(&mut region));
+        region.bind(&image, MappingBudget::of_kernel().take(image.mappings())).unwrap();
+        assert!(is_kept_out_of_dumps(&mut region));
+        region.make_accessible((PAGES + 16) * PAGE).unwrap();
+        assert!(is_kept_out_of_dumps(&mut region));
+        region.reset(&image, None, false).unwrap();
+        assert!(is_kept_out_of_dumps(&mut region));
+        region.blank().unwrap();
+        assert!(is_kept_out_of_dumps(&mut region));
     }
 
     #[test]
