@@ -11,7 +11,7 @@ impl Numbers {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -20,7 +20,7 @@ impl Numbers {
 
     /// A number below `bound`, or 0 if that is 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() >> 11) as usize % bound.max(1)
+        (self.number() >> 11) as usize % bound.max(1)
     }
 }
 
@@ -48,7 +48,7 @@ pub fn mutate(input: &mut Vec<u8>, other: &[u8], numbers: &mut Numbers) {
         let range = at..(at + len).min(input.len());
         match numbers.below(8) {
             0 if !input.is_empty() => input[at] ^= 1 << numbers.below(8),
-            1 if !input.is_empty() => input[at] = numbers.next().to_le_bytes()[3],
+            1 if !input.is_empty() => input[at] = numbers.number().to_le_bytes()[3],
             2 => {
                 let value = EDGES[numbers.below(EDGES.len())].to_le_bytes();
                 let width = [1, 2, 4, 8][numbers.below(4)].min(input.len() - at.min(input.len()));
@@ -67,7 +67,7 @@ pub fn mutate(input: &mut Vec<u8>, other: &[u8], numbers: &mut Numbers) {
             }
             6 => input.truncate(at.max(1)),
             _ => {
-                let bytes: Vec<u8> = (0..len).map(|_| numbers.next().to_le_bytes()[2]).collect();
+                let bytes: Vec<u8> = (0..len).map(|_| numbers.number().to_le_bytes()[2]).collect();
                 input.splice(at..at, bytes);
             }
         }

@@ -1,7 +1,7 @@
 //! Every target over its seeds, the corpus, and a fixed number of changes of both: the same ones every time.
 //! `VIVARIUM_FUZZ_CHANGES` asks for more, `VIVARIUM_FUZZ_SEED` for others.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 

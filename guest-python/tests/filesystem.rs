@@ -1,5 +1,7 @@
 //! Compiles the guest's file system for this machine, and runs its test program and its fuzzer.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
