@@ -98,7 +98,7 @@ pub(crate) const KINDS: &[Kind] = &[
         LIMITED,
         &["memory_bytes", "fuel"],
     ),
-    python("recursion", 40, "def f(a, b): return f(a, b)\n", LIMITED, &["recursion", "Recursion"]),
+    python("recursion", 40, "def f(a, b): return f(a, b)\n", LIMITED, &["Recursion", "recursion", "fuel"]),
     python(
         "nested repr",
         20,
