@@ -87,7 +87,7 @@ pub(crate) const KINDS: &[Kind] = &[
         20,
         "import re\ndef f(a, b): return len(re.match('(a+)+$', 'a' * 60 + 'b'))\n",
         LIMITED,
-        &["fuel", "fuel"],
+        &["fuel"],
     ),
     python("power", 20, "def f(a, b): return pow(3, 10 ** 9) % 7\n", LIMITED, &["fuel", "memory"]),
     python("1 GiB", 60, "def f(a, b): return len(bytearray(1 << 30))\n", LIMITED, &["memory_bytes"]),
@@ -98,7 +98,7 @@ pub(crate) const KINDS: &[Kind] = &[
         LIMITED,
         &["memory_bytes", "fuel"],
     ),
-    python("recursion", 40, "def f(a, b): return f(a, b)\n", LIMITED, &["recursion", "Recursion"]),
+    python("recursion", 40, "def f(a, b): return f(a, b)\n", LIMITED, &["Recursion", "recursion", "fuel"]),
     python(
         "nested repr",
         20,
