@@ -150,7 +150,7 @@ class WorkersTest(unittest.TestCase):
         self.assertEqual(call(answer, "watched", [1, 2, 3]), [1, 2, 3])
         self.call_refused("LookupError", answer, "watched", [-1])
         after = json.loads(get("/stats")[1])
-        self.assertEqual(list(after), ["request_count", "first_request_time", "last_request_time"])
+        self.assertEqual(list(after)[:3], ["request_count", "first_request_time", "last_request_time"])
         self.assertEqual(after["request_count"], before["request_count"] + 2)
         for name in ["first_request_time", "last_request_time"]:
             self.assertEqual(datetime.datetime.fromisoformat(after[name]).utcoffset(), datetime.timedelta(0))
