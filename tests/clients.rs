@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 
 use vivarium_tests::{Server, binary, free_port, package_file, python, uv, workspace};
 
@@ -155,6 +155,8 @@ fn keep_identity(folder: &Path, name: &str, host: &str, issuer: &Issuer<'_, KeyP
 fn authority() -> (Issuer<'static, KeyPair>, String) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Another than that of what it signs, which would look like signed by itself.
+    params.distinguished_name.push(DnType::CommonName, "authority");
     let key = KeyPair::generate().expect("a key");
     let pem = params.self_signed(&key).expect("an authority").pem();
     (Issuer::new(params, key), pem)

@@ -402,7 +402,7 @@ mod tests {
         let refused = admission.enter("b", &demand(1)).await.unwrap_err().to_string();
         assert_eq!(
             refused,
-            "no sandbox within 0 s (limit server.exchange_wait_s): server.host_memory_bytes without that of \
+            "no sandbox became free within 0 s (limit server.exchange_wait_s): server.host_memory_bytes without that of \
              builds is 10485760, 10485760 in use, 1 requested; retry when another exchange has ended"
         );
         drop(held);
@@ -434,7 +434,7 @@ mod tests {
         let refused = admission.enter("a", &demand(3 << 20)).await.unwrap_err().to_string();
         assert_eq!(
             refused,
-            "no sandbox within 0 s (limit server.exchange_wait_s): tenants.max_memory_bytes is 5242880, \
+            "no sandbox became free within 0 s (limit server.exchange_wait_s): tenants.max_memory_bytes is 5242880, \
              3145728 in use, 3145728 requested; retry when another exchange has ended"
         );
         assert!(admission.enter("a", &demand(2 << 20)).await.is_ok());

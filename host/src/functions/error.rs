@@ -237,7 +237,7 @@ pub enum ImageError {
 pub enum AdmissionError {
     /// None became free in time.
     #[error(
-        "no sandbox within {waited_s} s (limit server.exchange_wait_s): {name} is {limit}, {used} in use, \
+        "no sandbox became free within {waited_s} s (limit server.exchange_wait_s): {name} is {limit}, {used} in use, \
          {requested} requested; retry when another exchange has ended"
     )]
     NoPlace {

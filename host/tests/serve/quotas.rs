@@ -155,7 +155,7 @@ async fn exchanges_of_a_tenant_are_bounded() {
     }
     assert_eq!(
         add.call_one(1, 2).await.unwrap_err().message(),
-        "no sandbox within 0 s (limit server.exchange_wait_s): tenants.max_concurrent_exchanges is 1, 1 in use, \
+        "no sandbox became free within 0 s (limit server.exchange_wait_s): tenants.max_concurrent_exchanges is 1, 1 in use, \
          1 requested; retry when another exchange has ended"
     );
     let stats: serde_json::Value = serde_json::from_str(&watch(&server, "/stats").await).unwrap();
