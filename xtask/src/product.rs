@@ -7,11 +7,21 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 
+/// Beginnings of the variables in which cargo describes the package that it runs.
+const OF_XTASK: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+
 /// A call of cargo in the workspace.
 pub(crate) fn cargo(workspace: &Path, arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(arguments).current_dir(workspace);
+    // What cargo told xtask about xtask. Build scripts look at it, and would run again after each change
+    // between `cargo xtask` and cargo itself.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| OF_XTASK.iter().any(|prefix| name.starts_with(prefix))) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
