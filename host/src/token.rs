@@ -415,7 +415,7 @@ mod tests {
         let other = tokens_with(&[2], "here").verify(&issued(), now()).unwrap_err();
         assert_eq!(
             other.to_string(),
-            "the token was signed with key c8d9d9f8, which this server does not accept; provision the function \
+            "the token was signed with key 9547d98e, which this server does not accept; provision the function \
              again"
         );
         assert!(matches!(
