@@ -45,8 +45,10 @@ fn zip(files: &[(&str, &[u8], bool)]) -> Vec<u8> {
             content.to_vec()
         };
         let (method, offset) = (u16::from(*deflate) * 8, archive.len() as u32);
+        // Names that are not ASCII are marked as UTF-8.
+        let flags = u16::from(!name.is_ascii()) << 11;
         let mut shared = Vec::new();
-        for short in [20, 0, method, 0, 0x21] {
+        for short in [20, flags, method, 0, 0x21] {
             shared.extend(short.to_le_bytes());
         }
         for word in [crc.sum(), packed.len() as u32, content.len() as u32] {
