@@ -6,6 +6,7 @@
 
 #include "failure.h"
 #include "unboxed_arithmetic.h"
+#include "unboxed_block.h"
 #include "unboxed_operations.h"
 #include "unboxed_program.h"
 
@@ -168,6 +169,8 @@ unboxed_new(PyObject *program, PyObject *handler, int64_t n_parameters)
         unboxed->code = Py_NewRef(PyFunction_GET_CODE(handler));
         if (take_instructions(unboxed, bytes, size, n_registers, n_parameters) &&
             take_constants(unboxed, constants) && take_globals(unboxed, globals)) {
+            int64_t count = size / (Py_ssize_t)sizeof(Instruction);
+            unboxed->block = block_new(unboxed, count, n_parameters);
             return unboxed;
         }
     }
@@ -179,6 +182,7 @@ void
 unboxed_release(Unboxed *unboxed)
 {
     if (unboxed != NULL) {
+        block_release(unboxed->block);
         free(unboxed->instructions);
         free(unboxed->registers);
         free(unboxed->globals);
@@ -226,6 +230,9 @@ unboxed_begin(Unboxed *unboxed, PyObject *handler)
             PyErr_Clear();
             return false;
         }
+    }
+    if (unboxed->block != NULL) {
+        block_begin(unboxed->block, unboxed);
     }
     return true;
 }

@@ -18,6 +18,8 @@ typedef struct {
     PyObject *expected;
 } Global;
 
+typedef struct UnboxedBlock UnboxedBlock;
+
 struct Unboxed {
     PyObject *program; /* what the translator made; keeps alive what globals refer to */
     PyObject *code;    /* the code that was translated */
@@ -26,6 +28,7 @@ struct Unboxed {
     int n_registers;
     Global *globals;
     int64_t n_globals;
+    UnboxedBlock *block; /* NULL: rows are run one by one */
 };
 
 #endif

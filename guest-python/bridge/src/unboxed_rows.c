@@ -1,8 +1,10 @@
 /* Rows of unboxed programs: from columns into registers, and from a register into the result's column. */
 #include <math.h>
+#include <string.h>
 
 #include "row.h"
 #include "text.h"
+#include "unboxed_block.h"
 #include "unboxed_program.h"
 
 static bool
@@ -245,13 +247,107 @@ unboxed_count(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyLong_FromLongLong(calculated);
 }
 
+/* A block is begun for no fewer rows: a call of one row does not touch its memory. */
+enum { MIN_BLOCK_ROWS = 8 };
+
+static bool
+are_in_range(const BlockColumn *column, int64_t count, int64_t min, int64_t max)
+{
+    bool fits = true;
+    for (int64_t i = 0; i < count; i++) {
+        fits &= column->integers[i] >= min && column->integers[i] <= max;
+    }
+    return fits;
+}
+
+/* Appends a whole column if it is of one of the most frequent types, and all of it fits. */
+static Outcome
+store_block(Writer *writer, const BlockColumn *column, int64_t count)
+{
+    bool is_real = column->tag == TAG_FLOAT;
+    size_t width;
+    switch (writer->type->kind) {
+    case TYPE_INT64:
+    case TYPE_FLOAT64:
+        if (is_real != (writer->type->kind == TYPE_FLOAT64)) {
+            return HANDED_BACK;
+        }
+        width = sizeof(int64_t);
+        break;
+    case TYPE_INT32:
+        if (is_real || !are_in_range(column, count, INT32_MIN, INT32_MAX)) {
+            return HANDED_BACK;
+        }
+        width = sizeof(int32_t);
+        break;
+    default:
+        return HANDED_BACK;
+    }
+    if (!buffer_reserve(&writer->values, (size_t)count * width)) {
+        return FAILED;
+    }
+    uint8_t *end = writer->values.data + writer->values.size;
+    if (width == sizeof(int64_t)) {
+        memcpy(end, column->integers, (size_t)count * width);
+    } else {
+        for (int64_t i = 0; i < count; i++) {
+            ((int32_t *)(void *)end)[i] = (int32_t)column->integers[i];
+        }
+    }
+    writer->values.size += (size_t)count * width;
+    writer->length += count;
+    return WRITTEN;
+}
+
+/* Runs as many rows as a block has, and appends their results; how many. */
+static int64_t
+evaluate_block(Function *function, int64_t row, int64_t rows, Outcome *outcome)
+{
+    UnboxedBlock *block = function->unboxed->block;
+    int64_t count = rows - row < BLOCK_ROWS ? rows - row : BLOCK_ROWS;
+    const BlockColumn *column = NULL;
+    if (block != NULL && count >= MIN_BLOCK_ROWS) {
+        column = block_run(block, function, row, count);
+    }
+    if (column == NULL) {
+        return 0;
+    }
+    *outcome = store_block(&function->writer, column, count);
+    if (*outcome == WRITTEN) {
+        return count;
+    }
+    if (*outcome == FAILED) {
+        return 0;
+    }
+    /* Other types, or a value that does not fit: one by one, up to that one. */
+    Value value = {.tag = column->tag};
+    for (int64_t i = 0; i < count; i++) {
+        if (column->tag == TAG_FLOAT) {
+            value.real = column->reals[i];
+        } else {
+            value.integer = column->integers[i];
+        }
+        if ((*outcome = store(&function->writer, &value)) != WRITTEN) {
+            return i;
+        }
+    }
+    return count;
+}
+
 int64_t
 unboxed_rows(Function *function, int64_t row, int64_t rows, int64_t *failed)
 {
     int64_t first = row;
     Outcome outcome = WRITTEN;
-    while (row < rows && (outcome = evaluate(function, row)) == WRITTEN) {
-        row++;
+    while (row < rows && outcome == WRITTEN) {
+        int64_t done = evaluate_block(function, row, rows, &outcome);
+        if (done == 0 && outcome == WRITTEN) {
+            int64_t end = rows - row < BLOCK_ROWS ? rows : row + BLOCK_ROWS;
+            while (row < end && (outcome = evaluate(function, row)) == WRITTEN) {
+                row++;
+            }
+        }
+        row += done;
     }
     calculated += row - first;
     *failed = row;

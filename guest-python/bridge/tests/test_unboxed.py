@@ -101,6 +101,38 @@ class Operators(Same):
         columns = [pa.array(column, floats) for column in zip(*rows)]
         self.each(["a ** b"], columns, floats, 0.3, errors=20, on_error="null")
 
+    def test_blocks_of_equal_rows(self):
+        """What a row gives by itself, a block of such rows gives many times, or hands back whole."""
+        ints, floats = pa.int64(), pa.float64()
+        operators = "+ - * / // % == != < <= > >= & | ^".split()
+        expressions = [f"a {operator} b" for operator in operators]
+        expressions += ["-a", "abs(a)", "float(a)", "math.sqrt(a)", "a * 2 + b", "(a + 1.5) * b", "a + True"]
+        for types in (
+            [ints, ints],
+            [ints, floats],
+            [floats, floats],
+            [pa.bool_(), ints],
+            [pa.bool_(), pa.bool_()],
+            [pa.float32(), pa.int32()],
+        ):
+            rows = [row for row in zip(*(column.to_pylist() for column in crossed(*types))) if None not in row]
+            columns = [
+                pa.array([value for value in column for _ in range(9)], kind)
+                for column, kind in zip(zip(*rows), types)
+            ]
+            for result in (floats, ints, pa.int32(), pa.bool_()):
+                self.each(expressions, columns, result, 0.01, errors=0, on_error="null")
+
+    def test_blocks_and_rows_take_turns(self):
+        """Blocks of all lengths, interrupted by nulls and by rows that are handed back."""
+        for length in (7, 8, 9, 127, 128, 129, 300):
+            for every in (5, 130, 1000):
+                numbers = [None if row % every == 4 else 2**62 if row % every == 3 else row for row in range(length)]
+                columns = [pa.array(numbers, pa.int64()), pa.array(range(length), pa.int32())]
+                for result in (pa.int64(), pa.int32(), pa.float64(), pa.int8()):
+                    for options in ({"on_error": "null"}, {"null_handling": "skip", "on_error": "null"}):
+                        self.each(["a * 2 + b", "a < b", "b", "7"], columns, result, 0, **options)
+
     def test_integers_to_the_last_bit(self):
         expressions = [f"a {operator} b" for operator in "+ - * // % & | ^".split()]
         small = pa.array([-100, -7, -1, 0, 1, 3, 10, 2**31, 2**40 + 1, -(2**33)] * 2, pa.int64())
