@@ -19,12 +19,8 @@ void attributes_get(const struct node *node, struct wasi_filestat *stat)
     stat->dev = 1;
     stat->ino = node->ino;
     stat->nlink = node->parent ? 1 : 0;
-    if (node->kind == NODE_DIRECTORY) {
-        stat->filetype = WASI_FILETYPE_DIRECTORY;
-    } else {
-        stat->filetype = WASI_FILETYPE_REGULAR_FILE;
-        stat->size = node->file.size;
-    }
+    stat->filetype = node_filetype(node);
+    stat->size = node->kind == NODE_FILE ? node->file.size : 0;
     stat->atim = node->accessed;
     stat->mtim = node->modified;
     stat->ctim = node->changed;

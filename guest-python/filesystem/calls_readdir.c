@@ -26,7 +26,7 @@ static bool append_entry(struct output *output, const struct node *node, const c
     entry.next = next;
     entry.ino = node->ino;
     entry.name_len = (uint32_t)name_len;
-    entry.filetype = node->kind == NODE_DIRECTORY ? WASI_FILETYPE_DIRECTORY : WASI_FILETYPE_REGULAR_FILE;
+    entry.filetype = node_filetype(node);
     return append(output, &entry, sizeof entry) && append(output, name, name_len);
 }
 

@@ -1,23 +1,25 @@
 #include "descriptor.h"
 
-static struct descriptor table[DESCRIPTORS_MAX] = {
-    [0] = {.kind = DESCRIPTOR_STDIN, .readable = true},
-    [1] = {.kind = DESCRIPTOR_STDOUT, .writable = true, .flags = WASI_FDFLAGS_APPEND},
-    [2] = {.kind = DESCRIPTOR_STDOUT, .writable = true, .flags = WASI_FDFLAGS_APPEND},
+static struct descriptor descriptors[DESCRIPTORS_MAX] = {
+    [0] = {.kind = DESCRIPTOR_STDIN, .references = 1, .readable = true},
+    [1] = {.kind = DESCRIPTOR_STDOUT, .references = 1, .writable = true, .flags = WASI_FDFLAGS_APPEND},
+    [2] = {.kind = DESCRIPTOR_STDOUT, .references = 1, .writable = true, .flags = WASI_FDFLAGS_APPEND},
 };
+
+/* What each number stands for; NULL if it is free. */
+static struct descriptor *table[DESCRIPTORS_MAX] = {&descriptors[0], &descriptors[1], &descriptors[2]};
 
 struct descriptor *descriptor_get(int32_t fd)
 {
     if (fd < 0 || fd >= DESCRIPTORS_MAX) {
         return NULL;
     }
-    struct descriptor *descriptor = &table[fd];
-    if (fd == DESCRIPTOR_ROOT && descriptor->kind == DESCRIPTOR_CLOSED) {
-        descriptor->kind = DESCRIPTOR_NODE;
-        descriptor->readable = true;
-        descriptor->node = node_root();
+    if (fd == DESCRIPTOR_ROOT && !table[fd]) {
+        descriptors[fd] = (struct descriptor){
+            .kind = DESCRIPTOR_NODE, .references = 1, .readable = true, .node = node_root()};
+        table[fd] = &descriptors[fd];
     }
-    return descriptor->kind == DESCRIPTOR_CLOSED ? NULL : descriptor;
+    return table[fd];
 }
 
 struct descriptor *descriptor_directory(int32_t fd, wasi_result *error)
@@ -56,7 +58,7 @@ struct descriptor *descriptor_file(int32_t fd, wasi_result *error)
 static int32_t lowest_free(void)
 {
     for (int32_t fd = 0; fd < DESCRIPTORS_MAX; fd++) {
-        if (table[fd].kind == DESCRIPTOR_CLOSED && fd != DESCRIPTOR_ROOT) {
+        if (!table[fd] && fd != DESCRIPTOR_ROOT) {
             return fd;
         }
     }
@@ -65,15 +67,50 @@ static int32_t lowest_free(void)
 
 bool descriptor_available(void) { return lowest_free() >= 0; }
 
+/* One that no number stands for. There is one for each number. */
+static struct descriptor *unused(void)
+{
+    for (int32_t at = 0; at < DESCRIPTORS_MAX; at++) {
+        if (descriptors[at].kind == DESCRIPTOR_CLOSED && at != DESCRIPTOR_ROOT) {
+            return &descriptors[at];
+        }
+    }
+    return NULL;
+}
+
 int32_t descriptor_open(struct node *node, bool readable, bool writable, uint16_t flags)
 {
     int32_t fd = lowest_free();
-    if (fd >= 0) {
-        table[fd] = (struct descriptor){
-            .kind = DESCRIPTOR_NODE, .readable = readable, .writable = writable, .flags = flags, .node = node};
-        node_open(node);
+    struct descriptor *descriptor = unused();
+    if (fd < 0 || !descriptor) {
+        return -1;
     }
+    *descriptor = (struct descriptor){.kind = DESCRIPTOR_NODE,
+                                      .references = 1,
+                                      .readable = readable,
+                                      .writable = writable,
+                                      .flags = flags,
+                                      .node = node};
+    table[fd] = descriptor;
+    node_open(node);
     return fd;
+}
+
+int32_t descriptor_duplicate(int32_t fd, wasi_result *error)
+{
+    struct descriptor *descriptor = descriptor_get(fd);
+    if (!descriptor) {
+        *error = WASI_EBADF;
+        return -1;
+    }
+    int32_t other = lowest_free();
+    if (other < 0) {
+        *error = WASI_EMFILE;
+        return -1;
+    }
+    table[other] = descriptor;
+    descriptor->references++;
+    return other;
 }
 
 wasi_result descriptor_close(int32_t fd)
@@ -85,10 +122,13 @@ wasi_result descriptor_close(int32_t fd)
     if (fd == DESCRIPTOR_ROOT) {
         return WASI_ENOTSUP;
     }
-    descriptor->kind = DESCRIPTOR_CLOSED;
+    table[fd] = NULL;
+    if (--descriptor->references > 0) {
+        return WASI_SUCCESS;
+    }
     if (descriptor->node) {
         node_close(descriptor->node);
-        descriptor->node = NULL;
     }
+    *descriptor = (struct descriptor){.kind = DESCRIPTOR_CLOSED};
     return WASI_SUCCESS;
 }

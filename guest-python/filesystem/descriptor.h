@@ -12,8 +12,10 @@ enum {
 
 enum descriptor_kind { DESCRIPTOR_CLOSED, DESCRIPTOR_STDIN, DESCRIPTOR_STDOUT, DESCRIPTOR_NODE };
 
+/* An open file, with as many numbers as it has references: POSIX's open file description. */
 struct descriptor {
     uint8_t kind;
+    uint16_t references;
     bool readable, writable;
     uint16_t flags;    /* WASI_FDFLAGS_* */
     struct node *node; /* for DESCRIPTOR_NODE */
@@ -29,6 +31,10 @@ struct descriptor *descriptor_file(int32_t fd, wasi_result *error);
 
 /* Opens `node`. Returns the lowest free number, or -1 if all are in use. */
 int32_t descriptor_open(struct node *node, bool readable, bool writable, uint16_t flags);
+
+/* Another number for the same open file, as POSIX's `dup`: the two share their offset. Returns the lowest
+ * free number; -1 with *error otherwise. */
+int32_t descriptor_duplicate(int32_t fd, wasi_result *error);
 
 bool descriptor_available(void);
 

@@ -1,8 +1,9 @@
-/* Two functions of the C library that must not be the library's own. */
+/* Functions that the C library lacks, or that must not be its own. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "descriptor.h"
 #include "host.h"
 
 /* The library's version executes `unreachable`, which the host could not tell from a crash. */
@@ -26,4 +27,15 @@ int close(int fd)
         return -1;
     }
     return 0;
+}
+
+/* The library has none, as preview1 cannot ask for it. */
+int dup(int fd)
+{
+    wasi_result error = WASI_SUCCESS;
+    int other = descriptor_duplicate(fd, &error);
+    if (other < 0) {
+        errno = error;
+    }
+    return other;
 }

@@ -1,5 +1,5 @@
-/* What is there before the program starts: the embedded archive, /tmp, and the files that the
- * bridge puts. */
+/* What is there before the program starts: the embedded archive, /tmp, /dev/null, and the files that
+ * the bridge puts. */
 #include "filesystem.h"
 
 #include <stdlib.h>
@@ -69,7 +69,7 @@ int vivarium_fs_put(const char *path, size_t path_len, const void *data, size_t 
         return result;
     }
     struct node *existing = node_find(parent, name, name_len);
-    if (existing && (existing->kind == NODE_DIRECTORY || existing->data_borrowed)) {
+    if (existing && (existing->kind == NODE_DIRECTORY || existing->data_borrowed || existing->discards)) {
         return WASI_EEXIST;
     }
     if (len > FILE_SIZE_MAX) {
@@ -132,5 +132,10 @@ __attribute__((constructor(101))) static void mount(void)
 {
     struct node *tmp = node_create(node_root(), "tmp", 3, NODE_DIRECTORY, true, true, BUILD_TIME);
     require(tmp != NULL);
+    struct node *dev = node_create(node_root(), "dev", 3, NODE_DIRECTORY, false, true, BUILD_TIME);
+    require(dev != NULL);
+    struct node *null = node_create(dev, "null", 4, NODE_FILE, true, true, BUILD_TIME);
+    require(null != NULL);
+    null->discards = true;
     require(vivarium_fs_mount(vivarium_archive, vivarium_archive_len) == WASI_SUCCESS);
 }

@@ -1,4 +1,5 @@
 #include "node.h"
+#include "preview1.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,9 @@ size_t node_entry_index(const struct node *directory, uint64_t cookie)
 
 bool node_resize(struct node *file, size_t size)
 {
+    if (file->discards) {
+        return true;
+    }
     if (size > file->file.capacity) {
         size_t doubled = file->file.capacity * 2;
         size_t capacity = doubled > size ? doubled : size;
@@ -245,6 +249,14 @@ bool node_resize(struct node *file, size_t size)
         file->file.capacity = 0;
     }
     return true;
+}
+
+uint8_t node_filetype(const struct node *node)
+{
+    if (node->kind == NODE_DIRECTORY) {
+        return WASI_FILETYPE_DIRECTORY;
+    }
+    return node->discards ? WASI_FILETYPE_CHARACTER_DEVICE : WASI_FILETYPE_REGULAR_FILE;
 }
 
 void node_open(struct node *node) { node->open_count++; }

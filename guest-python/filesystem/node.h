@@ -16,6 +16,7 @@ enum node_kind { NODE_FILE, NODE_DIRECTORY };
 struct node {
     enum node_kind kind;
     bool writable;      /* may be changed by the program: /tmp and all below it */
+    bool discards;      /* /dev/null: a file that stays empty, whatever is written */
     bool name_borrowed; /* `name` lives as long as the module */
     bool data_borrowed; /* `data` lives as long as the module (the archive) */
     uint16_t name_len;
@@ -69,8 +70,12 @@ bool node_is_within(const struct node *node, const struct node *directory);
 /* The index of the first entry whose cookie is at least `cookie`. */
 size_t node_entry_index(const struct node *directory, uint64_t cookie);
 
-/* Sets a file's size, filling with zeros. False: no memory, nothing changed. */
+/* Sets a file's size, filling with zeros; one that discards keeps its own. False: no memory, nothing
+ * changed. */
 bool node_resize(struct node *file, size_t size);
+
+/* WASI_FILETYPE_* */
+uint8_t node_filetype(const struct node *node);
 
 void node_open(struct node *node);
 void node_close(struct node *node);

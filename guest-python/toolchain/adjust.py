@@ -1,6 +1,6 @@
 """Applies the guest's changes to CPython's source.
 
-They are few, small and for speed alone: each says what it is for, and each must find the text it
+They are few and small, and all but the last for speed alone: each says what it is for, and each must find the text it
 replaces as often as it says, so that a raised pin cannot drop one silently.
 
 usage: adjust.py SOURCE_FOLDER
@@ -108,6 +108,21 @@ _Py_DECREF_INT(PyLongObject *op)
         "(destructor)PyObject_Free",
         "_PyLong_ExactDealloc",
         times=12,
+    ),
+    # `os.dup` is what NumPy reads and writes files through. The guest's file system has it; preview1,
+    # and with it the toolchain's C library, does not.
+    Adjustment(
+        "Python/fileutils.c",
+        "#else\n    errno = ENOTSUP;\n    PyErr_SetFromErrno(PyExc_OSError);\n    return -1;\n#endif\n    return fd;\n",
+        "#else\n"
+        "    extern int dup(int);\n"
+        "    fd = dup(fd);\n"
+        "    if (fd < 0) {\n"
+        "        PyErr_SetFromErrno(PyExc_OSError);\n"
+        "        return -1;\n"
+        "    }\n"
+        "#endif\n"
+        "    return fd;\n",
     ),
 ]
 

@@ -234,7 +234,33 @@ ENTROPY = [
     ),
 ]
 
-ADJUSTMENTS = [*WIDE_INTP, *MESSAGES, *WIDE_RANDOM, *CONFIGURATION, *ENTROPY]
+# A WebAssembly function is called with the arguments that it has, or the call traps. These have one
+# argument less than their table's entry says, which other machines do not notice.
+ARGUMENTS = [
+    Adjustment(f"{MULTIARRAY}/scalartypes.c.src", "gentype___copy__(PyObject *self)", "gentype___copy__(PyObject *self, PyObject *NPY_UNUSED(none))"),
+    Adjustment(
+        f"{MULTIARRAY}/array_converter.c",
+        "array_converter_get_scalar_input(PyArrayArrayConverterObject *self)",
+        "array_converter_get_scalar_input(PyArrayArrayConverterObject *self, void *NPY_UNUSED(closure))",
+    ),
+    Adjustment(
+        f"{MULTIARRAY}/array_method.c",
+        "boundarraymethod__supports_unaligned(PyBoundArrayMethodObject *self)",
+        "boundarraymethod__supports_unaligned(PyBoundArrayMethodObject *self, void *NPY_UNUSED(closure))",
+    ),
+    Adjustment(
+        f"{MULTIARRAY}/multiarraymodule.c",
+        '{"_get_castingimpl",  (PyCFunction)_get_castingimpl,\n        METH_VARARGS | METH_KEYWORDS, NULL}',
+        '{"_get_castingimpl",  (PyCFunction)_get_castingimpl,\n        METH_VARARGS, NULL}',
+    ),
+    Adjustment(
+        f"{UMATH}/_scaled_float_dtype.c",
+        "sfloat___reduce__(PyArray_SFloatDescr *self)",
+        "sfloat___reduce__(PyArray_SFloatDescr *self, PyObject *NPY_UNUSED(none))",
+    ),
+]
+
+ADJUSTMENTS = [*WIDE_INTP, *MESSAGES, *WIDE_RANDOM, *CONFIGURATION, *ENTROPY, *ARGUMENTS]
 
 
 def main() -> None:

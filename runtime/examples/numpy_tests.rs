@@ -43,6 +43,12 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-python/numpy
 
 const THREADS: usize = 2;
 
+/// Seconds in which tests of a file are started.
+const FILE_S: i64 = 600;
+
+/// Milliseconds in which a fork has to come to its end: those of its file, and a minute for its last test.
+const FORK_MS: u64 = 660_000;
+
 /// What became of a file's tests, as `run_file.py` tells it.
 #[derive(Default, Deserialize)]
 struct Outcome {
@@ -152,6 +158,7 @@ fn image(engine: &Engine, files: &FunctionFiles) -> Result<Image, Box<dyn Error>
         parameters: vec![
             Field::new("file", DataType::Utf8, false),
             Field::new("start", DataType::Int64, false),
+            Field::new("seconds", DataType::Int64, false),
         ],
         result: Field::new("outcome", DataType::Utf8, false),
         kind: Default::default(),
@@ -168,7 +175,7 @@ fn image(engine: &Engine, files: &FunctionFiles) -> Result<Image, Box<dyn Error>
 fn run(image: &Image, file: &str) -> Outcome {
     let limits = Limits {
         memory_bytes: 2 << 30,
-        deadline_ms: 3_600_000,
+        deadline_ms: FORK_MS,
         fuel_per_batch: u64::MAX / 4,
         ..Limits::default()
     };
@@ -207,8 +214,10 @@ fn run_from(image: &Image, file: &str, start: usize, limits: &Limits) -> Result<
         image.fork(limits, &Capabilities::default()).map_err(|error| failed(error.to_string()))?;
     let files: ArrayRef = Arc::new(StringArray::from(vec![file]));
     let starts: ArrayRef = Arc::new(Int64Array::from(vec![i64::try_from(start).unwrap_or(i64::MAX)]));
-    let batch = RecordBatch::try_from_iter_with_nullable([("file", files, false), ("start", starts, false)])
-        .map_err(|error| failed(error.to_string()))?;
+    let seconds: ArrayRef = Arc::new(Int64Array::from(vec![FILE_S]));
+    let columns = [("file", files, false), ("start", starts, false), ("seconds", seconds, false)];
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns).map_err(|error| failed(error.to_string()))?;
     let result = instance.invoke(&batch);
     let text = match &result {
         Ok(result) => result.as_any().downcast_ref::<StringArray>().map(|text| text.value(0)),

@@ -11,6 +11,7 @@ use crate::function::{FunctionSpec, SpecError};
 use crate::guest::{Guest, LoadedSchemas};
 use crate::host_state::HostState;
 use crate::image::{ForkError, Image};
+use crate::instance::Room;
 use crate::limits::BuildLimits;
 use crate::logs::Logs;
 use crate::memory::{MemoryError, PAGE, PageRun};
@@ -57,6 +58,7 @@ pub enum BuildError {
 /// What a build leaves behind.
 pub(crate) struct BuildResult<'a> {
     pub(crate) function: u32,
+    pub(crate) room: Room,
     pub(crate) drew_randomness: bool,
     pub(crate) logs: Logs,
     pub(crate) usage: Usage,
@@ -83,8 +85,8 @@ pub(crate) fn build(
         let loaded = guest.begin().and_then(|()| load(&mut guest, spec, files, &schemas));
         let fuel = guest.end();
         let logs = guest.state_mut().logs.take();
-        let function = match loaded {
-            Ok(function) => function,
+        let (function, room) = match loaded {
+            Ok(loaded) => loaded,
             Err(error) => {
                 return Err(BuildError::Call { error: Box::new(error), logs: Box::new(logs) });
             }
@@ -97,7 +99,7 @@ pub(crate) fn build(
         let content = |run: &PageRun| memory.get(run.start..run.start + run.len).unwrap_or_default();
         let pages = changed.iter().map(|run| (*run, content(run))).collect();
         let memory = StoredMemory { len: memory.len(), globals, pages };
-        let built = BuildResult { function, drew_randomness, logs, usage, memory };
+        let built = BuildResult { function, room, drew_randomness, logs, usage, memory };
         Ok(Image::new(engine, interpreter.clone(), spec, built)?)
     })?
 }
@@ -121,13 +123,13 @@ struct Schemas {
     state: Option<SchemaPlan>,
 }
 
-/// Imports the code; returns the function's handle.
+/// Imports the code; returns the function's handle and the room that its calls need.
 fn load(
     guest: &mut Guest,
     spec: &FunctionSpec,
     files: &FunctionFiles,
     schemas: &Schemas,
-) -> Result<u32, CallError> {
+) -> Result<(u32, Room), CallError> {
     mount(guest, files)?;
     let (spec, spec_len) = write_text(guest, &spec.guest_json(files))?;
     let schemas = LoadedSchemas {
@@ -144,8 +146,9 @@ fn load(
     if guest.drew_while_loading()? {
         guest.state_mut().drew_randomness = true;
     }
+    let room = Room::allocate(guest)?;
     guest.freeze()?;
-    Ok(function)
+    Ok((function, room))
 }
 
 /// Puts files into the guest's file system, which keeps them where they are written.

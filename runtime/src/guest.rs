@@ -13,12 +13,15 @@ use crate::function_error::{ERROR_BYTES_MAX, FunctionError};
 use crate::globals::{GlobalExports, Globals};
 use crate::host_state::{Handles, HostState, begin_call, charge, fuel_used};
 use crate::instrument::{FUEL_EXPORT, START_EXPORT};
-use crate::memory::{Prepared, with_prepared};
+use crate::memory::{Backing, Prepared, RegionPool, TouchedPages, with_prepared};
 use crate::operation::{Answer, Expect, Operation};
 use crate::trap::{CallLimits, explain};
 
 /// Longest list of declarations that is read from a guest, in bytes.
 const DESCRIPTION_BYTES_MAX: u32 = 1 << 20;
+
+/// Most bytes that are copied back when a guest restarts in its place; more take longer than a new fork.
+const RESTORED_MAX: usize = 2 << 20;
 
 /// Where the schemas of a function that is being loaded are in the guest's memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,6 +113,7 @@ pub(crate) struct Guest {
     stack_start: u32,
     poisoned: bool,
     fuel_before: u64,
+    touched: TouchedPages,
 }
 
 impl Guest {
@@ -146,6 +150,7 @@ impl Guest {
             stack_start: 0,
             poisoned: false,
             fuel_before: 0,
+            touched: TouchedPages::default(),
         };
         guest.stack_start = guest.stack_pointer();
         Ok(guest)
@@ -209,7 +214,47 @@ impl Guest {
 
     /// All of linear memory, to write to.
     pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
+        self.touched.touch();
         self.memory.data_mut(&mut self.store)
+    }
+
+    /// Starts to notice whether the calling thread makes more pages the guest's own, until
+    /// [`Guest::end_watch`] on the same thread: only then has [`Guest::restart`] to look for them.
+    pub(crate) fn watch(&mut self) {
+        self.touched.watch();
+    }
+
+    /// Ends what [`Guest::watch`] began.
+    pub(crate) fn end_watch(&mut self) {
+        self.touched.end_watch();
+    }
+
+    /// Whether [`Guest::restart`] is possible, and quicker than a new fork of `memory`.
+    pub(crate) fn can_restart(&mut self, memory: &Backing, pool: &RegionPool) -> bool {
+        let bytes = self.memory.data(&self.store);
+        // A memory that has grown cannot shrink.
+        if bytes.len() != memory.len() {
+            return false;
+        }
+        let found = pool.pagemap().and_then(|map| self.touched.find(map, bytes.as_ptr(), bytes.len()));
+        found.is_some_and(|runs| runs.iter().map(|run| run.len).sum::<usize>() <= RESTORED_MAX)
+    }
+
+    /// Brings memory, globals and the host's side back to those of a fork of `memory` and `globals`, which
+    /// this guest was forked from. Right after [`Guest::can_restart`] only.
+    pub(crate) fn restart(
+        &mut self,
+        memory: &Backing,
+        globals: &Globals,
+        state: HostState,
+    ) -> wasmtime::Result<()> {
+        memory.restore(self.memory.data_mut(&mut self.store), self.touched.known());
+        let handles = self.store.data().handles;
+        *self.store.data_mut() = HostState { handles, ..state };
+        self.exports.globals.restore(&mut self.store, self.instance, globals)?;
+        self.poisoned = false;
+        self.fuel_before = 0;
+        Ok(())
     }
 
     /// The mutable globals.
@@ -232,6 +277,7 @@ impl Guest {
         if self.poisoned {
             return Err(CallError::Poisoned);
         }
+        self.touched.touch();
         let function = match self.instance.get_module_export(&mut self.store, &export.at) {
             Some(Extern::Func(function)) => function.typed::<P, R>(&self.store),
             _ => Err(wasmtime::Error::msg("not a function")),

@@ -10,8 +10,9 @@ use crate::codec::{Reader, StoredMemory, put_bytes, put_u64};
 use crate::engine::{Engine, EngineError, EngineInner};
 use crate::function::FunctionSpec;
 use crate::globals::Globals;
+use crate::guest::Guest;
 use crate::host_state::HostState;
-use crate::instance::Instance;
+use crate::instance::{Instance, Room};
 use crate::limits::Limits;
 use crate::logs::Logs;
 use crate::memory::{Backing, MemoryError, PAGE, PageRun};
@@ -20,7 +21,7 @@ use crate::trap::CallLimits;
 use crate::usage::Usage;
 
 /// Version of the stored form of images.
-pub(crate) const IMAGE_FORMAT: u32 = 2;
+pub(crate) const IMAGE_FORMAT: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"VIVIMAGE";
 
@@ -41,6 +42,7 @@ pub(crate) struct ImageInner {
     pages: Vec<PageRun>,
     /// The guest's handle of the function.
     pub(crate) function: u32,
+    pub(crate) room: Room,
     drew_randomness: bool,
     logs: Logs,
     usage: Usage,
@@ -118,12 +120,7 @@ impl Image {
         let inner = &*self.0;
         let reservation = inner.engine.admission.reserve(limits.memory_bytes)?;
         let state = HostState::new(limits.memory_bytes, limits.log_bytes, capabilities.clone(), false);
-        let call_limits = CallLimits {
-            fuel: limits.fuel_per_batch,
-            deadline_ms: limits.deadline_ms,
-            memory_bytes: limits.memory_bytes,
-        };
-        let guest = inner.interpreter.fork(&inner.memory, &inner.globals, state, call_limits)?;
+        let guest = inner.fork(state, limits)?;
         Ok(Instance::new(guest, reservation, self.clone(), limits))
     }
 
@@ -166,6 +163,9 @@ impl Image {
         body.extend_from_slice(&inner.interpreter.image_key);
         body.extend_from_slice(&inner.spec.digest());
         put_u64(&mut body, u64::from(inner.function));
+        for address in inner.room.addresses() {
+            put_u64(&mut body, u64::from(address));
+        }
         put_u64(&mut body, u64::from(inner.drew_randomness));
         put_bytes(&mut body, &inner.logs.stdout);
         put_bytes(&mut body, &inner.logs.stderr);
@@ -202,6 +202,7 @@ impl Image {
             globals,
             pages: pages.iter().map(|(run, _)| *run).collect(),
             function: built.function,
+            room: built.room,
             drew_randomness: built.drew_randomness,
             logs: built.logs,
             usage: built.usage,
@@ -210,6 +211,31 @@ impl Image {
 }
 
 impl ImageInner {
+    /// A guest with the image's memory. The caller has admitted it.
+    fn fork(&self, state: HostState, limits: &Limits) -> Result<Guest, ForkError> {
+        let call_limits = CallLimits {
+            fuel: limits.fuel_per_batch,
+            deadline_ms: limits.deadline_ms,
+            memory_bytes: limits.memory_bytes,
+        };
+        self.interpreter.fork(&self.memory, &self.globals, state, call_limits)
+    }
+
+    /// Makes `guest`, a fork of this image, a fresh one: in its place or, where that takes longer, anew.
+    pub(crate) fn restart(
+        &self,
+        guest: &mut Guest,
+        state: HostState,
+        limits: &Limits,
+    ) -> Result<(), ForkError> {
+        if !guest.can_restart(&self.memory, &self.interpreter.pool) {
+            *guest = self.fork(state, limits)?;
+            return Ok(());
+        }
+        let restarted = guest.restart(&self.memory, &self.globals, state);
+        restarted.map_err(|error| ForkError::Instantiate { reason: format!("{error:#}") })
+    }
+
     fn content(&self, run: PageRun) -> Vec<u8> {
         let mut content = Vec::with_capacity(run.len);
         for start in (run.start..run.start + run.len).step_by(PAGE) {
@@ -248,6 +274,7 @@ pub(crate) fn load(engine: &Engine, spec: &FunctionSpec, bytes: &[u8]) -> Result
 
 fn read_body<'a>(reader: &mut Reader<'a>) -> Option<BuildResult<'a>> {
     let function = u32::try_from(reader.u64()?).ok()?;
+    let room = [u32::try_from(reader.u64()?).ok()?, u32::try_from(reader.u64()?).ok()?];
     let drew_randomness = reader.u64()? != 0;
     let logs = Logs {
         stdout: reader.bytes()?.to_vec(),
@@ -256,5 +283,6 @@ fn read_body<'a>(reader: &mut Reader<'a>) -> Option<BuildResult<'a>> {
     };
     let usage = Usage { fuel: reader.u64()?, peak_memory_bytes: reader.u64()?, ..Usage::default() };
     let memory = StoredMemory::read(reader)?;
-    Some(BuildResult { function, drew_randomness, logs, usage, memory })
+    let room = Room::at(room, memory.len)?;
+    Some(BuildResult { function, room, drew_randomness, logs, usage, memory })
 }

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod map;
+mod reset;
 mod scalar;
 mod stream;
 mod table;
@@ -21,6 +22,36 @@ use crate::usage::Usage;
 /// Bytes of the result's `ArrowArray`.
 const OUTPUT_BYTES: u32 = 64;
 
+/// Bytes of input for which an image has room already.
+const INPUT_BYTES: u32 = 4096;
+
+/// Guest memory that every call needs. An image has it, so that no fork has to ask for it first.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Room {
+    output: u32,
+    arena: Arena,
+}
+
+impl Room {
+    /// Allocates it in a guest whose image is being built.
+    pub(crate) fn allocate(guest: &mut Guest) -> Result<Self, CallError> {
+        let (output, pointer) = (guest.alloc(OUTPUT_BYTES)?, guest.alloc(INPUT_BYTES)?);
+        Ok(Self { output, arena: Arena { pointer, size: INPUT_BYTES } })
+    }
+
+    /// For the stored form of an image.
+    pub(crate) fn addresses(self) -> [u32; 2] {
+        [self.output, self.arena.pointer]
+    }
+
+    /// The room at these addresses in an image of `len` bytes; `None` if it cannot be there.
+    pub(crate) fn at([output, input]: [u32; 2], len: usize) -> Option<Self> {
+        let fits = |start: u32, size: u32| start > 0 && (start as usize + size as usize) <= len;
+        let arena = Arena { pointer: input, size: INPUT_BYTES };
+        (fits(output, OUTPUT_BYTES) && fits(input, INPUT_BYTES)).then_some(Self { output, arena })
+    }
+}
+
 /// A running copy of an image. Dropping it gives its memory back, clean, for the next fork.
 ///
 /// State that the function keeps (module globals, caches) lives as long as the instance: batches of
@@ -31,7 +62,7 @@ pub struct Instance {
     _reservation: Reservation,
     image: Image,
     limits: Limits,
-    /// Room for the result's `ArrowArray`; 0 before the first call.
+    /// Room for the result's `ArrowArray`.
     output: u32,
     arena: Arena,
     /// A block that belongs to a stream which was dropped unfinished, until the guest knows; 0 if none.
@@ -51,13 +82,14 @@ struct Arena {
 
 impl Instance {
     pub(crate) fn new(guest: Guest, reservation: Reservation, image: Image, limits: &Limits) -> Self {
+        let Room { output, arena } = image.0.room;
         Self {
             guest,
             _reservation: reservation,
             image,
             limits: limits.clone(),
-            output: 0,
-            arena: Arena::default(),
+            output,
+            arena,
             stale: 0,
             unfinished: false,
             calls: 0,
@@ -72,9 +104,10 @@ impl Instance {
         work: impl FnOnce(&mut Self) -> Result<R, CallError> + Send,
     ) -> Result<R, CallError> {
         let result = with_guest_stack(|| {
-            self.guest.begin()?;
-            let result = work(self);
+            self.guest.watch();
+            let result = self.guest.begin().and_then(|()| work(self));
             self.guest.end();
+            self.guest.end_watch();
             result
         });
         let result = result.map_err(CallError::host).flatten();
@@ -110,7 +143,7 @@ impl Instance {
 
     /// Asks for an operation over the `ArrowArray` at `input`.
     fn ask(&mut self, operation: Operation, input: u32, expect: Expect) -> Result<Answer, CallError> {
-        let output = self.empty_output()?;
+        let output = self.empty_output();
         let answer = self.guest.invoke(self.image.0.function, operation, input, output, expect)?;
         if answer.kept {
             // Column objects that the function has kept look into it. The guest gives it back.
@@ -120,15 +153,12 @@ impl Instance {
     }
 
     /// Room for a result's `ArrowArray`, without one in it.
-    fn empty_output(&mut self) -> Result<u32, CallError> {
-        if self.output == 0 {
-            self.output = self.guest.alloc(OUTPUT_BYTES)?;
-        }
+    fn empty_output(&mut self) -> u32 {
         let start = self.output as usize;
         if let Some(dest) = self.guest.memory_mut().get_mut(start..start + OUTPUT_BYTES as usize) {
             dest.fill(0);
         }
-        Ok(self.output)
+        self.output
     }
 
     /// At least `size` bytes of guest memory for input.

@@ -13,10 +13,12 @@ mod mappings;
 mod pagemap;
 mod pool;
 mod region;
+mod touched;
 
 pub(crate) use backing::{Backing, PageRun, Snapshot};
 pub(crate) use creator::{ImageMemoryCreator, Prepared, with_prepared};
 pub(crate) use pool::RegionPool;
+pub(crate) use touched::TouchedPages;
 
 /// Size of a page, in bytes. [`RegionPool::new`] refuses to run where the kernel's differs.
 pub(crate) const PAGE: usize = 4096;

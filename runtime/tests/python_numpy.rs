@@ -108,6 +108,46 @@ fn results_are_arrays_without_a_copy() {
 }
 
 #[test]
+fn functions_have_the_arguments_that_their_callers_give() {
+    // A C function with fewer arguments than its table says works everywhere but in WebAssembly.
+    for (expression, expected) in [
+        ("repr(copy.copy(np.float64(1.5)))", "np.float64(1.5)"),
+        ("repr(copy.copy(np.str_('a')))", "np.str_('a')"),
+        ("repr(copy.copy(np.array((1,), 'i4,')[()]))", "np.void((1,), dtype=[('f0', '<i4')])"),
+        ("repr(core._array_converter(1.0, np.ones(1)).scalar_input)", "(True, False)"),
+        ("str(core._get_castingimpl(np.dtypes.Int8DType, np.dtypes.Int64DType)._supports_unaligned)", "True"),
+    ] {
+        let code = format!(
+            "import copy\nimport numpy as np\nfrom numpy._core import _multiarray_umath as core\n\
+             def f(x): return {expression}\n"
+        );
+        let spec = FunctionSpec { result: Field::new("y", DataType::Utf8, true), ..numpy_spec(&code) };
+        let result = fork(&image(&spec)).invoke(&int64_batch([1])).unwrap();
+        assert_eq!(result.as_string::<i32>().value(0), expected, "{expression}");
+    }
+}
+
+#[test]
+fn arrays_are_saved_to_files_and_loaded() {
+    let code = "import io, os\nimport numpy as np\n\
+                def f(x):\n\
+                \x20   np.save('/tmp/a.npy', np.arange(x))\n\
+                \x20   np.arange(x).tofile('/tmp/b')\n\
+                \x20   np.arange(x).tofile(os.devnull)\n\
+                \x20   with open('/tmp/a.npy', 'rb') as file:\n\
+                \x20       file.seek(0, io.SEEK_END)\n\
+                \x20       assert file.tell() == 128 + 8 * x, file.tell()\n\
+                \x20   with open('/tmp/b', 'rb') as file:\n\
+                \x20       first = int(np.fromfile(file, count=2)[1:].view('i8')[0])\n\
+                \x20       assert file.tell() == 16, file.tell()\n\
+                \x20   return int(np.load('/tmp/a.npy').sum() + np.fromfile('/tmp/b', 'i8').sum()) + first\n";
+    assert_eq!(
+        int64_values(&fork(&image(&numpy_spec(code))).invoke(&int64_batch([5, 4])).unwrap()),
+        [21, 13]
+    );
+}
+
+#[test]
 fn numpy_is_imported_before_any_function_asks() {
     let code = "import sys\n\
                 loaded = {'numpy', 'numpy.linalg', 'numpy.fft', 'numpy.random', 'numpy.ma'} <= sys.modules.keys()\n\
@@ -117,8 +157,9 @@ fn numpy_is_imported_before_any_function_asks() {
     assert_eq!(int64_values(&fork(&with).invoke(&int64_batch([1])).unwrap()), [1]);
     assert_eq!(int64_values(&fork(&plain).invoke(&int64_batch([1])).unwrap()), [0]);
     let with = image(&numpy_spec("import numpy as np\ndef f(x): return int(np.int64(x))\n"));
-    // Importing it makes the image no larger than another function's.
-    let (most, fuel) = (plain.stored_bytes() * 2, plain.build_usage().fuel * 3);
+    // Importing NumPy itself would cost some 20 MiB and a billion units. What another function's image costs
+    // varies by some ten percent: each base has a hash seed of its own.
+    let (most, fuel) = (plain.stored_bytes() * 4, plain.build_usage().fuel * 6);
     assert!(with.stored_bytes() < most, "{} bytes", with.stored_bytes());
     assert!(with.build_usage().fuel < fuel, "{} fuel", with.build_usage().fuel);
 }

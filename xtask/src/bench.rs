@@ -20,6 +20,11 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Pure-Python programs in the guest beside the native interpreter of the same version
+    Programs {
+        /// Names of programs; without any, all run.
+        names: Vec<String>,
+    },
     /// The server beside databend-udf's, through one client; a table and a plot in `benches/results`
     Peers {
         /// Arguments for `benches/peers/compare.py`, such as `--rounds 9`.
@@ -32,6 +37,7 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Parts { arguments } => parts(arguments),
+        Bench::Programs { names } => programs(names),
         Bench::Peers { arguments } => peers(arguments),
     }
 }
@@ -47,6 +53,17 @@ fn parts(arguments: &[String]) -> anyhow::Result<()> {
     let mut native = Command::new(clients.python());
     native.arg("-B").arg(workspace.join("benches/native_rows.py")).env("PYTHONPATH", clients.packages());
     product::succeed(&mut native)
+}
+
+fn programs(names: &[String]) -> anyhow::Result<()> {
+    let context = guest::context()?;
+    guest::build(&context)?;
+    let clients = Clients::install(&context)?;
+    let workspace = context.workspace.clone();
+    drop(context);
+
+    let mut bench = product::cargo(&workspace, &["bench", "--workspace", "--bench", "programs", "--"]);
+    product::succeed(bench.args(names).env("VIVARIUM_NATIVE_PYTHON", clients.python()))
 }
 
 fn peers(arguments: &[String]) -> anyhow::Result<()> {

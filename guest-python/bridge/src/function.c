@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "arrow_abi.h"
+#include "entropy.h"
 #include "failure.h"
 #include "guest.h"
 #include "platform.h"
@@ -35,14 +36,7 @@ static const char *const OPERATION_NAMES[] = {
 
 static Function **functions;
 static int32_t n_functions;
-static bool reseed_is_due;
 static PyObject *described; /* what `vivarium_describe` last answered */
-
-void
-function_arm_reseed(void)
-{
-    reseed_is_due = true;
-}
 
 static void
 function_release(Function *function)
@@ -327,19 +321,6 @@ function_fail(Function *function, FailureKind kind)
     return ANSWER_FAILED;
 }
 
-static bool
-reseed(void)
-{
-    PyObject *result = PyObject_CallNoArgs(guest.reseed);
-    if (result == NULL) {
-        failure_from_exception(FAILURE_INTERNAL);
-        return false;
-    }
-    Py_DECREF(result);
-    reseed_is_due = false;
-    return true;
-}
-
 /* Performs one operation of a loaded function. A negative answer means `vivarium_last_error`, else
  * it is a set of bits, see ABI.md. */
 VIVARIUM_EXPORT(vivarium_invoke)
@@ -361,7 +342,7 @@ vivarium_invoke(int32_t handle, int32_t operation, ArrowArray *input, ArrowArray
                     (int)operation);
         return ANSWER_FAILED;
     }
-    if (reseed_is_due && !reseed()) {
+    if (!entropy_renew()) {
         return ANSWER_FAILED;
     }
     int32_t answer = methods->invoke(function, (Operation)operation, input, output);

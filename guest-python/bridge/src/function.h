@@ -113,7 +113,4 @@ typedef struct {
 extern const KindMethods scalar_methods, vectorized_methods, table_methods, aggregate_methods,
     map_methods;
 
-/* The next `vivarium_invoke` gives fresh seeds to the random number generators first. */
-void function_arm_reseed(void);
-
 #endif

@@ -12,7 +12,10 @@ typedef struct {
     PyObject *describe_value;     /* vivarium._errors.describe_value */
     PyObject *load;               /* vivarium._loader.load */
     PyObject *describe;           /* vivarium._loader.describe */
+    PyObject *unseeded;           /* vivarium._entropy.unseeded */
     PyObject *reseed;             /* vivarium._entropy.reseed */
+    PyObject *entropy_sources;    /* vivarium._entropy.sources */
+    PyObject *generator;          /* _random.Random */
     PyObject *image_flags;        /* vivarium._entropy.image_flags */
     PyObject *collect;            /* gc.collect */
     PyObject *freeze;             /* gc.freeze */

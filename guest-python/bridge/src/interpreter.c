@@ -5,10 +5,12 @@
 
 #include "buffer.h"
 #include "decimal.h"
+#include "entropy.h"
 #include "extension.h"
 #include "failure.h"
 #include "function.h"
 #include "guest.h"
+#include "immortal.h"
 #include "platform.h"
 #include "temporal.h"
 #include "unboxed.h"
@@ -124,16 +126,32 @@ join_interpreter(void)
     return status == 0;
 }
 
+static bool
+succeeds(PyObject *function)
+{
+    PyObject *result = PyObject_CallNoArgs(function);
+    Py_XDECREF(result);
+    return result != NULL;
+}
+
 /* Takes what is alive now out of the collector's sight: later collections neither visit it nor write
  * to its pages, which forks share. */
 static bool
 collect_and_freeze(void)
 {
-    PyObject *collected = PyObject_CallNoArgs(guest.collect);
-    PyObject *frozen = collected ? PyObject_CallNoArgs(guest.freeze) : NULL;
-    Py_XDECREF(collected);
-    Py_XDECREF(frozen);
-    return frozen != NULL;
+    return succeeds(guest.collect) && succeeds(guest.freeze);
+}
+
+/* The same for the interpreter itself, whose objects live for ever. */
+static bool
+collect_and_make_immortal(void)
+{
+#ifdef VIVARIUM_OWN_PYTHON
+    /* The collector would let go of immortal objects: they are frozen before it runs again. */
+    return succeeds(guest.collect) && immortal_make_all() && succeeds(guest.freeze);
+#else
+    return collect_and_freeze();
+#endif
 }
 
 /* Starts the interpreter and imports what functions are likely to need. 0, or -1 with
@@ -158,13 +176,13 @@ vivarium_init(int32_t hash_seed)
     PyObject *prelude = PyImport_ImportModule("vivarium._prelude");
     Py_XDECREF(prelude);
     if (prelude == NULL || !guest_bind() || !temporal_read_init() || !temporal_write_init() ||
-        !extension_init()) {
+        !extension_init() || !entropy_init()) {
         failure_from_exception(FAILURE_INTERNAL);
         return -1;
     }
     decimal_init();
     unboxed_init();
-    if (!collect_and_freeze()) {
+    if (!collect_and_make_immortal()) {
         failure_from_exception(FAILURE_INTERNAL);
         return -1;
     }
@@ -178,11 +196,10 @@ vivarium_freeze(void)
 {
     failure_clear();
     guest_flush();
-    if (!collect_and_freeze()) {
+    if (!entropy_arm() || !collect_and_freeze()) {
         failure_from_exception(FAILURE_INTERNAL);
         return -1;
     }
-    function_arm_reseed();
     return 0;
 }
 

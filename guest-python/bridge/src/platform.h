@@ -11,6 +11,8 @@
 #define VIVARIUM_EXPORT(name) __attribute__((export_name(#name), used))
 /* The interpreter has the changes of toolchain/adjust.py. */
 #define VIVARIUM_ADJUSTED_PYTHON
+/* Nobody else uses the interpreter. */
+#define VIVARIUM_OWN_PYTHON
 #else
 #define VIVARIUM_EXPORT(name) __attribute__((visibility("default")))
 #endif

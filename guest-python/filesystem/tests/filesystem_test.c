@@ -6,6 +6,7 @@
 
 #include "archive.h"
 #include "calls.h"
+#include "descriptor.h"
 #include "filesystem.h"
 #include "host.h"
 #include "path.h"
@@ -135,6 +136,13 @@ static const struct row rows[] = {
     {RMDIR, "tmp/d", NULL, 0, false, WASI_SUCCESS},
     {UNLINK, "tmp/f", NULL, 0, false, WASI_SUCCESS},
     {UNLINK, "tmp/f", NULL, 0, false, WASI_ENOENT},
+    /* The one device. */
+    {OPEN, "dev/null", NULL, 0, true, WASI_SUCCESS},
+    {OPEN, "dev/null", NULL, CREAT | TRUNC, true, WASI_SUCCESS},
+    {OPEN, "dev/zero", NULL, CREAT, true, WASI_EROFS},
+    {UNLINK, "dev/null", NULL, 0, false, WASI_EROFS},
+    {RENAME, "tmp", "dev/null", 0, false, WASI_EROFS},
+    {PUT, "/dev/null", NULL, 0, false, WASI_EEXIST},
     /* What the bridge puts. */
     {PUT, "/udf/sub/u.py", NULL, 0, false, WASI_SUCCESS},
     {PUT, "/udf/sub/u.py", NULL, 0, false, WASI_SUCCESS},
@@ -166,6 +174,53 @@ static int check_table(void)
         }
     }
     return failures;
+}
+
+/* Two numbers of one open file share its offset, and the file stays open as long as either. */
+static int check_duplicates(void)
+{
+    const char *path = "tmp/duplicated";
+    int32_t fd = -1;
+    wasi_result error = WASI_SUCCESS;
+    size_t done = 0;
+    uint64_t offset = 0;
+    char text[8] = "";
+    struct wasi_iovec abcd = {(uint8_t *)"abcd", 4}, rest = {(uint8_t *)text, sizeof text};
+    PREVIEW1(path_open)(3, 0, path, strlen(path), CREAT, WASI_RIGHTS_ALL, 0, 0, &fd);
+    int32_t other = descriptor_duplicate(fd, &error);
+    bool done_well = other > fd && PREVIEW1(fd_write)(fd, &abcd, 1, &done) == WASI_SUCCESS &&
+                     PREVIEW1(fd_seek)(other, 0, WASI_WHENCE_CUR, &offset) == WASI_SUCCESS && offset == 4 &&
+                     PREVIEW1(fd_seek)(other, 1, WASI_WHENCE_SET, &offset) == WASI_SUCCESS &&
+                     PREVIEW1(path_unlink_file)(3, path, strlen(path)) == WASI_SUCCESS &&
+                     PREVIEW1(fd_close)(fd) == WASI_SUCCESS && PREVIEW1(fd_close)(fd) == WASI_EBADF &&
+                     PREVIEW1(fd_read)(other, &rest, 1, &done) == WASI_SUCCESS && done == 3 &&
+                     memcmp(text, "bcd", 3) == 0 && PREVIEW1(fd_close)(other) == WASI_SUCCESS &&
+                     descriptor_duplicate(other, &error) == -1 && error == WASI_EBADF;
+    if (!done_well) {
+        printf("duplicates do not behave as one open file\n");
+    }
+    return !done_well;
+}
+
+/* Whatever is written to /dev/null, nothing is there. */
+static int check_null(void)
+{
+    int32_t fd = -1;
+    size_t done = 9;
+    struct wasi_filestat stat;
+    uint8_t byte = 0;
+    struct wasi_iovec iovec = {&byte, 1};
+    PREVIEW1(path_open)(3, 0, "dev/null", 8, 0, WASI_RIGHTS_ALL, 0, 0, &fd);
+    bool done_well = PREVIEW1(fd_write)(fd, &iovec, 1, &done) == WASI_SUCCESS && done == 1 &&
+                     PREVIEW1(fd_pwrite)(fd, &iovec, 1, UINT64_MAX, &done) == WASI_SUCCESS && done == 1 &&
+                     PREVIEW1(fd_filestat_set_size)(fd, 1 << 20) == WASI_SUCCESS &&
+                     PREVIEW1(fd_pread)(fd, &iovec, 1, 0, &done) == WASI_SUCCESS && done == 0 &&
+                     PREVIEW1(fd_filestat_get)(fd, &stat) == WASI_SUCCESS && stat.size == 0 &&
+                     stat.filetype == WASI_FILETYPE_CHARACTER_DEVICE && PREVIEW1(fd_close)(fd) == WASI_SUCCESS;
+    if (!done_well) {
+        printf("/dev/null keeps something\n");
+    }
+    return !done_well;
 }
 
 /* Archives that are mounted later. */
@@ -285,7 +340,7 @@ static void random_call(void)
     size_t path_len = random_path(path), target_len = random_path(target), size;
     int32_t fd = (int32_t)pick(12) + (pick(50) == 0 ? -5 : 3), opened;
     uint64_t number = random_number(), offset;
-    switch (pick(20)) {
+    switch (pick(21)) {
     case 0:
     case 1:
     case 2:
@@ -341,6 +396,11 @@ static void random_call(void)
     case 19:
         PREVIEW1(fd_allocate)(fd, number > 10000 && number < UINT32_MAX ? 9 : number, pick(300));
         break;
+    case 20: {
+        wasi_result error;
+        descriptor_duplicate(fd, &error);
+        break;
+    }
     }
 }
 
@@ -364,7 +424,7 @@ static int check_tree(const struct node *directory)
 
 int main(void)
 {
-    int failures = check_table() + check_mount();
+    int failures = check_table() + check_duplicates() + check_null() + check_mount();
     for (int i = 0; i < 300000; i++) {
         random_call();
         if (i % 1000 == 0) {

@@ -1,9 +1,9 @@
 """Keeps the forks of one image from drawing the same random numbers.
 
 While an image is built there is no entropy: `os.urandom` fails. A generator that is seeded without
-a value is only recorded then, and gets its real seed in every fork before the first row. A
-generator that was seeded with a value keeps it: whoever asks for a fixed sequence gets it in every
-fork.
+a value is only recorded then, and gets its real seed in every fork before the first row (see the
+bridge's entropy.c). A generator that was seeded with a value keeps it: whoever asks for a fixed
+sequence gets it in every fork.
 """
 
 import functools
@@ -12,12 +12,10 @@ import sys
 import uuid  # noqa: F401 (its cached node is reset below, so it has to be known)
 import weakref
 from _random import Random as _Generator
-from os import urandom
 
 DREW_WHILE_IMPORTING = 1
 
 _modules = sys.modules
-_seed_generator = _Generator.seed
 _state_of = _Generator.getstate
 _seed = random.Random.seed
 _setstate = random.Random.setstate
@@ -75,25 +73,30 @@ def image_flags():
     return _flags | (DREW_WHILE_IMPORTING if drew else 0)
 
 
-def reseed():
-    """Runs in every fork before the first row."""
+def unseeded():
+    """References to the generators that every fork has to seed. To be asked when the image is complete."""
     global _building
     _building = False
+    references = []
     for reference, _before in list(_unseeded.values()):
         generator = reference()
         if generator is None:
             continue
-        # A byte above the random ones: seeds of one length cost the same fuel.
-        _seed_generator(generator, int.from_bytes(b"\1" + urandom(32)))
+        references.append(reference)
         try:
             generator.gauss_next = None
         except Exception:
             pass  # a subclass without the attribute has nothing to reset
-    for source in sources:
-        source.reseed()
     module = _modules.get("uuid")
     if module is not None:
         module._node = module._last_timestamp = None
+    return tuple(references)
+
+
+def reseed():
+    """Runs in every fork before the first row, when its generators of this module have their seeds."""
+    for source in sources:
+        source.reseed()
 
 
 def _install():

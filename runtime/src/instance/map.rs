@@ -76,7 +76,7 @@ impl Instance {
 
     /// Asks for the next batch, with the input within the guest's reach. Whether there is one.
     fn next(&mut self, feed: &mut Feed<'_>, operation: Operation) -> Result<bool, CallError> {
-        let (function, output) = (self.image.0.function, self.empty_output()?);
+        let (function, output) = (self.image.0.function, self.empty_output());
         let answer =
             self.guest.lend(feed, |guest| guest.invoke(function, operation, 0, output, Expect::Batches));
         if let Some(failure) = feed.failure.take() {

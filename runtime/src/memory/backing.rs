@@ -183,6 +183,17 @@ impl Backing {
         });
         over.or_else(|| self.base.bytes().get(start..start + PAGE))
     }
+
+    /// Copies this content over `runs` of `memory`, which lie within it.
+    pub(crate) fn restore(&self, memory: &mut [u8], runs: &[PageRun]) {
+        for start in runs.iter().flat_map(|run| (run.start..run.end()).step_by(PAGE)) {
+            let Some(dest) = memory.get_mut(start..start + PAGE) else { continue };
+            match self.page(start) {
+                Some(page) => dest.copy_from_slice(page),
+                None => dest.fill(0),
+            }
+        }
+    }
 }
 
 impl Drop for Backing {

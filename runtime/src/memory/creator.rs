@@ -35,6 +35,17 @@ impl Prepared {
     pub(crate) fn zeroed(pool: &Arc<RegionPool>) -> Result<Self, MemoryError> {
         Ok(Self { region: Some(pool.acquire(None)?), backing: None, pool: pool.clone() })
     }
+
+    /// The memory's content.
+    #[cfg(test)]
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        let len = self.backing.as_ref().map_or(0, |backing| backing.len());
+        match &mut self.region {
+            // SAFETY: a region is accessible up to its backing's length, and borrowed as long as the slice.
+            Some(region) => unsafe { std::slice::from_raw_parts_mut(region.base(), len) },
+            None => &mut [],
+        }
+    }
 }
 
 impl Drop for Prepared {

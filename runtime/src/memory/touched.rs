@@ -1,0 +1,112 @@
+//! Which pages of a memory have to be restored when its instance starts over.
+//!
+//! Asking the kernel means a walk over all pages of the memory, tens of microseconds. A page that is not
+//! yet the memory's own becomes so in a page fault, which the kernel counts for the thread that has it.
+//! So as long as all that touches the memory happens under [`TouchedPages::watch`], and no thread had a
+//! fault there, the pages found the last time are still all of them.
+
+use std::mem::MaybeUninit;
+
+use super::PageRun;
+use super::pagemap::Pagemap;
+
+/// The pages of one memory that are its own, as far as known.
+#[derive(Debug, Default)]
+pub(crate) struct TouchedPages {
+    /// All of them at the time of the last scan; `None` before the first.
+    known: Option<Vec<PageRun>>,
+    /// Whether the memory may have become the owner of more since.
+    stale: bool,
+    /// Page faults of the thread that is being watched, at the start.
+    watched: Option<u64>,
+}
+
+impl TouchedPages {
+    /// Starts watching what the calling thread does until [`TouchedPages::end_watch`], on the same thread.
+    pub(crate) fn watch(&mut self) {
+        // A watch that was never ended has missed something.
+        self.stale |= self.watched.is_some();
+        if self.known.is_some() && !self.stale {
+            self.watched = page_faults();
+        }
+    }
+
+    /// Ends what [`TouchedPages::watch`] began.
+    pub(crate) fn end_watch(&mut self) {
+        if let Some(before) = self.watched.take() {
+            self.stale |= page_faults() != Some(before);
+        }
+    }
+
+    /// Has to be called before anything may touch the memory.
+    pub(crate) fn touch(&mut self) {
+        self.stale |= self.watched.is_none();
+    }
+
+    /// The pages of the memory of `len` bytes at `base` that are its own. `None` where the kernel cannot
+    /// tell, or they are too many.
+    pub(crate) fn find(&mut self, map: &Pagemap, base: *const u8, len: usize) -> Option<&[PageRun]> {
+        if self.known.is_none() || self.stale || self.watched.is_some() {
+            self.watched = None;
+            self.known = map.private_pages(base, len);
+            self.stale = self.known.is_none();
+        }
+        self.known.as_deref()
+    }
+
+    /// What [`TouchedPages::find`] found.
+    pub(crate) fn known(&self) -> &[PageRun] {
+        self.known.as_deref().unwrap_or_default()
+    }
+}
+
+/// Page faults that the calling thread has had; `None` if the kernel does not say.
+fn page_faults() -> Option<u64> {
+    let mut usage = MaybeUninit::<libc::rusage>::uninit();
+    // SAFETY: the call fills `usage`, which is large enough for it, if it returns 0.
+    let usage = unsafe {
+        if libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) != 0 {
+            return None;
+        }
+        usage.assume_init()
+    };
+    u64::try_from(usage.ru_minflt).ok()?.checked_add(u64::try_from(usage.ru_majflt).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Backing, PAGE, Prepared, RegionPool, Snapshot};
+    use super::*;
+
+    #[test]
+    fn a_page_written_for_the_first_time_is_found_and_an_old_one_is_not_looked_for() {
+        let Some(map) = Pagemap::open() else { return };
+        let pool = RegionPool::new(1).unwrap();
+        let base = Snapshot::new(64 * PAGE, []).unwrap();
+        let mut prepared = Prepared::image(&pool, &Backing::of_base(base, &pool)).unwrap();
+        let memory = prepared.bytes();
+        let (start, len) = (memory.as_ptr(), memory.len());
+        let mut touched = TouchedPages::default();
+        let page = |at: usize| PageRun { start: at * PAGE, len: PAGE };
+        memory[5 * PAGE] = 1;
+        assert_eq!(touched.find(&map, start, len), Some(&[page(5)][..]));
+        // Watched, and no page more.
+        touched.watch();
+        touched.touch();
+        memory[5 * PAGE + 9] = 1;
+        touched.end_watch();
+        assert!(!touched.stale);
+        // Watched, and one page more.
+        touched.watch();
+        touched.touch();
+        memory[20 * PAGE] = 1;
+        touched.end_watch();
+        assert!(touched.stale);
+        assert_eq!(touched.find(&map, start, len), Some(&[page(5), page(20)][..]));
+        // Not watched.
+        touched.touch();
+        assert!(touched.stale);
+        memory[40 * PAGE] = 1;
+        assert_eq!(touched.find(&map, start, len), Some(&[page(5), page(20), page(40)][..]));
+    }
+}
