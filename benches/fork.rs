@@ -22,6 +22,7 @@ fn fork(criterion: &mut Criterion) {
     );
     let row = integers(2, 1);
     percentiles(&image, &row);
+    idle(&image, &row);
 
     let mut group = criterion.benchmark_group("fork");
     group.bench_function("create", |bencher| {
@@ -96,8 +97,39 @@ fn percentiles(image: &Image, row: &RecordBatch) {
     }
 }
 
+/// What an instance that waits for its next call holds of the machine's memory, after one call.
+fn idle(image: &Image, row: &RecordBatch) {
+    const INSTANCES: u64 = 1_000;
+    on_guest_thread(|| {
+        let held = || ["RssAnon:", "RssShmem:", "VmPTE:"].map(status_kib);
+        let before = held();
+        let instances: Vec<Instance> = (0..INSTANCES)
+            .map(|_| {
+                let mut instance = create(image);
+                call(&mut instance, row);
+                instance
+            })
+            .collect();
+        let after = held();
+        let [own, shared, tables] = std::array::from_fn(|at| (after[at] - before[at]) as f64 / INSTANCES as f64);
+        println!(
+            "{} idle instances hold {own:.0} KiB of their own each, and {tables:.0} KiB of page tables; \
+             {shared:.0} KiB are the image's, counted anew in each",
+            instances.len()
+        );
+    });
+}
+
+/// A field of this process's status, in KiB.
+fn status_kib(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse().ok());
+    value.unwrap_or_else(|| panic!("/proc/self/status has no `{field}`"))
+}
+
 fn create(image: &Image) -> Instance {
-    image.fork(&Limits::default(), &Capabilities::default()).unwrap_or_else(|error| panic!("fork: {error}"))
+    let limits = Limits { memory_bytes: 64 << 20, ..Limits::default() };
+    image.fork(&limits, &Capabilities::default()).unwrap_or_else(|error| panic!("fork: {error}"))
 }
 
 fn call(instance: &mut Instance, batch: &RecordBatch) {

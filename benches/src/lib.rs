@@ -16,7 +16,9 @@ pub const BATCH_ROWS: usize = 65_536;
 /// An engine that keeps its compiled module in the operating system's temporary directory.
 pub fn engine() -> Engine {
     let cache = std::env::temp_dir().join("vivarium-benches");
-    let config = EngineConfig { cache_dir: Some(cache), ..EngineConfig::default() };
+    // Limits are promised, not used: a thousand instances fit.
+    let config =
+        EngineConfig { cache_dir: Some(cache), max_instances: 1_100, host_memory_bytes: 128 << 30 };
     Engine::new(config).unwrap_or_else(|error| panic!("the engine does not start: {error}"))
 }
 

@@ -239,13 +239,16 @@ impl CallError {
         }
     }
 
-    /// Python's error, which may be a `MemoryError`.
-    pub(crate) fn of_function(error: FunctionError, memory_bytes: u64) -> Self {
-        match error.kind {
-            FunctionErrorKind::Memory => {
-                Self::Memory { limit_bytes: memory_bytes, error: Some(Box::new(error)) }
-            }
-            _ => Self::Function(Box::new(error)),
+    /// Python's error, which may be a `MemoryError`; `denied` if the call was refused memory. Without memory
+    /// for an exception CPython has a `SystemError` to tell.
+    pub(crate) fn of_function(error: FunctionError, memory_bytes: u64, denied: bool) -> Self {
+        let is_memory = error.kind == FunctionErrorKind::Memory
+            || (denied && error.class.as_deref() == Some("SystemError"));
+        let error = Box::new(error);
+        if is_memory {
+            Self::Memory { limit_bytes: memory_bytes, error: Some(error) }
+        } else {
+            Self::Function(error)
         }
     }
 

@@ -445,7 +445,10 @@ impl Guest {
     /// Asks the guest what went wrong.
     pub(crate) fn last_error(&mut self) -> CallError {
         match self.read_error() {
-            Ok(error) => CallError::of_function(error, self.limits.memory_bytes),
+            Ok(error) => {
+                let denied = self.state().growth.denied;
+                CallError::of_function(error, self.limits.memory_bytes, denied)
+            }
             Err(error) => error,
         }
     }
