@@ -111,7 +111,8 @@ fn idle(image: &Image, row: &RecordBatch) {
             })
             .collect();
         let after = held();
-        let [own, shared, tables] = std::array::from_fn(|at| (after[at] - before[at]) as f64 / INSTANCES as f64);
+        let [own, shared, tables] =
+            std::array::from_fn(|at| (after[at] - before[at]) as f64 / INSTANCES as f64);
         println!(
             "{} idle instances hold {own:.0} KiB of their own each, and {tables:.0} KiB of page tables; \
              {shared:.0} KiB are the image's, counted anew in each",
@@ -123,7 +124,8 @@ fn idle(image: &Image, row: &RecordBatch) {
 /// A field of this process's status, in KiB.
 fn status_kib(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let value = status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse().ok());
+    let value =
+        status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse().ok());
     value.unwrap_or_else(|| panic!("/proc/self/status has no `{field}`"))
 }
 

@@ -17,8 +17,7 @@ pub const BATCH_ROWS: usize = 65_536;
 pub fn engine() -> Engine {
     let cache = std::env::temp_dir().join("vivarium-benches");
     // Limits are promised, not used: a thousand instances fit.
-    let config =
-        EngineConfig { cache_dir: Some(cache), max_instances: 1_100, host_memory_bytes: 128 << 30 };
+    let config = EngineConfig { cache_dir: Some(cache), max_instances: 1_100, host_memory_bytes: 128 << 30 };
     Engine::new(config).unwrap_or_else(|error| panic!("the engine does not start: {error}"))
 }
 

@@ -13,7 +13,7 @@ use crate::function_error::{ERROR_BYTES_MAX, FunctionError};
 use crate::globals::{GlobalExports, Globals};
 use crate::host_state::{Handles, HostState, begin_call, charge, fuel_used};
 use crate::instrument::{FUEL_EXPORT, START_EXPORT};
-use crate::memory::{Backing, Prepared, RegionPool, TouchedPages, with_prepared};
+use crate::memory::{Backing, PageRun, Prepared, RegionPool, TouchedPages, with_prepared};
 use crate::operation::{Answer, Expect, Operation};
 use crate::trap::{CallLimits, explain};
 
@@ -125,6 +125,7 @@ impl Guest {
         state: HostState,
         limits: CallLimits,
     ) -> wasmtime::Result<Self> {
+        let touched = memory.touched();
         let mut store = Store::new(module.pre.module().engine(), state);
         store.limiter(|state| &mut state.growth);
         let instance = with_prepared(memory, || module.pre.instantiate(&mut store))?;
@@ -150,7 +151,7 @@ impl Guest {
             stack_start: 0,
             poisoned: false,
             fuel_before: 0,
-            touched: TouchedPages::default(),
+            touched,
         };
         guest.stack_start = guest.stack_pointer();
         Ok(guest)
@@ -229,26 +230,27 @@ impl Guest {
         self.touched.end_watch();
     }
 
-    /// Whether [`Guest::restart`] is possible, and quicker than a new fork of `memory`.
-    pub(crate) fn can_restart(&mut self, memory: &Backing, pool: &RegionPool) -> bool {
+    /// The pages that [`Guest::restart`] has to restore; `None` if it is not possible, or a new fork of
+    /// `memory` is quicker.
+    pub(crate) fn pages_to_restore(&self, memory: &Backing, pool: &RegionPool) -> Option<Arc<[PageRun]>> {
         let bytes = self.memory.data(&self.store);
         // A memory that has grown cannot shrink.
         if bytes.len() != memory.len() {
-            return false;
+            return None;
         }
-        let found = pool.pagemap().and_then(|map| self.touched.find(map, bytes.as_ptr(), bytes.len()));
-        found.is_some_and(|runs| runs.iter().map(|run| run.len).sum::<usize>() <= RESTORED_MAX)
+        let found = pool.pages_to_restore(&self.touched, bytes)?;
+        (found.iter().map(|run| run.len).sum::<usize>() <= RESTORED_MAX).then_some(found)
     }
 
     /// Brings memory, globals and the host's side back to those of a fork of `memory` and `globals`, which
-    /// this guest was forked from. Right after [`Guest::can_restart`] only.
+    /// this guest was forked from; `pages` are those of [`Guest::pages_to_restore`].
     pub(crate) fn restart(
         &mut self,
-        memory: &Backing,
+        (memory, pages): (&Backing, &[PageRun]),
         globals: &Globals,
         state: HostState,
     ) -> wasmtime::Result<()> {
-        memory.restore(self.memory.data_mut(&mut self.store), self.touched.known());
+        memory.restore(self.memory.data_mut(&mut self.store), pages);
         let handles = self.store.data().handles;
         *self.store.data_mut() = HostState { handles, ..state };
         self.exports.globals.restore(&mut self.store, self.instance, globals)?;

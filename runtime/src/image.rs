@@ -228,11 +228,11 @@ impl ImageInner {
         state: HostState,
         limits: &Limits,
     ) -> Result<(), ForkError> {
-        if !guest.can_restart(&self.memory, &self.interpreter.pool) {
+        let Some(pages) = guest.pages_to_restore(&self.memory, &self.interpreter.pool) else {
             *guest = self.fork(state, limits)?;
             return Ok(());
-        }
-        let restarted = guest.restart(&self.memory, &self.globals, state);
+        };
+        let restarted = guest.restart((&self.memory, &pages), &self.globals, state);
         restarted.map_err(|error| ForkError::Instantiate { reason: format!("{error:#}") })
     }
 

@@ -17,7 +17,7 @@ import pytest
 TESTS = "/tests/numpy"
 PACKAGES = ("", "_core", "fft", "lib", "linalg", "ma", "matrixlib", "polynomial", "random", "testing")
 
-# Extension modules that exist for the tests alone, and are not part of the guest. Nor are ctypes and mmap.
+# Extension modules that exist for the tests alone, and are not part of the guest. Nor are ctypes, mmap and f2py.
 ABSENT = ("_multiarray_tests", "_operand_flag_tests", "_rational_tests", "_simd", "_struct_ufunc_tests", "_umath_tests")
 
 
@@ -29,6 +29,9 @@ class Absent:
     def __init__(self, name):
         self._name = name
 
+    def __mro_entries__(self, _bases):
+        return (AbsentBase,)
+
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
@@ -36,6 +39,21 @@ class Absent:
 
     def __call__(self, *arguments, **options):
         pytest.skip(f"needs {self._name.partition('.')[0]}", allow_module_level=True)
+
+    __mul__ = __rmul__ = __mod__ = __rmod__ = __call__
+
+
+class AbsentType(type):
+    """Of classes that inherit from something absent: they can be defined, and no more."""
+
+    @property
+    def dtype(cls):
+        pytest.skip("needs ctypes")
+
+
+class AbsentBase(metaclass=AbsentType):
+    def __init__(self, *arguments, **options):
+        pytest.skip("needs ctypes")
 
 
 def absent_module(name):
@@ -51,6 +69,7 @@ def prepare():
         setattr(core, name, absent_module(f"numpy._core.{name}"))
     for name in ("ctypes", "mmap"):
         absent_module(name)
+    numpy.f2py = absent_module("numpy.f2py")
     core._multiarray_tests.get_fpu_mode = lambda: 0
     os.getuid = lambda: 0  # pytest names its temporary folders by it
     for name in PACKAGES:

@@ -8,6 +8,7 @@ use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 use super::backing::Backing;
 use super::pool::RegionPool;
 use super::region::Region;
+use super::touched::TouchedPages;
 use super::{GUARD, MEMORY_MAX, MemoryError, RESERVATION};
 
 thread_local! {
@@ -34,6 +35,11 @@ impl Prepared {
     /// A memory of zeros.
     pub(crate) fn zeroed(pool: &Arc<RegionPool>) -> Result<Self, MemoryError> {
         Ok(Self { region: Some(pool.acquire(None)?), backing: None, pool: pool.clone() })
+    }
+
+    /// The account of the region's pages.
+    pub(crate) fn touched(&self) -> TouchedPages {
+        self.region.as_ref().map(|region| region.touched().clone()).unwrap_or_default()
     }
 
     /// The memory's content.

@@ -7,7 +7,8 @@ use super::backing::Backing;
 use super::mappings::MappingBudget;
 use super::pagemap::Pagemap;
 use super::region::Region;
-use super::{MemoryError, PAGE};
+use super::touched::TouchedPages;
+use super::{MemoryError, PAGE, PageRun};
 
 /// Idle regions that keep restored pages instead of giving them back to the kernel.
 const WARM_REGIONS_MAX: usize = 256;
@@ -69,6 +70,11 @@ impl RegionPool {
     /// How written-to pages are found, where the kernel can tell.
     pub(crate) fn pagemap(&self) -> Option<&Pagemap> {
         self.pagemap.as_ref()
+    }
+
+    /// The pages of a region's memory that are its own, as [`TouchedPages`] knows them or the kernel.
+    pub(crate) fn pages_to_restore(&self, touched: &TouchedPages, memory: &[u8]) -> Option<Arc<[PageRun]>> {
+        touched.find(self.pagemap.as_ref()?, memory.as_ptr(), memory.len())
     }
 
     /// Regions in use.

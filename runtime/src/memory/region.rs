@@ -10,6 +10,7 @@ use rustix::mm::{
 use super::backing::Backing;
 use super::mappings::MappingShare;
 use super::pagemap::Pagemap;
+use super::touched::TouchedPages;
 use super::{GUARD, MemoryError, PAGE, PageRun, RESERVATION};
 
 const TOTAL: usize = RESERVATION + GUARD;
@@ -24,6 +25,8 @@ pub(super) struct Region {
     base: NonNull<u8>,
     bound: Option<Bound>,
     accessible: usize,
+    /// Pages that are not those of the backing any more.
+    touched: TouchedPages,
 }
 
 /// What a region maps.
@@ -57,7 +60,7 @@ impl Region {
         };
         let base = base.map_err(MemoryError::system("reserving address space"))?;
         let base = NonNull::new(base.cast()).ok_or(MemoryError::Malformed { reason: "mapped at null" })?;
-        let region = Self { base, bound: None, accessible: 0 };
+        let region = Self { base, bound: None, accessible: 0, touched: TouchedPages::default() };
         region.keep_out_of_dumps(0, TOTAL);
         Ok(region)
     }
@@ -73,6 +76,11 @@ impl Region {
 
     pub(super) fn base(&self) -> *mut u8 {
         self.base.as_ptr()
+    }
+
+    /// The account of its pages: whoever touches the memory keeps it.
+    pub(super) fn touched(&self) -> &TouchedPages {
+        &self.touched
     }
 
     /// Number of the backing that is mapped.
@@ -172,6 +180,7 @@ impl Region {
     /// Takes every page away and forgets the backing.
     pub(super) fn blank(&mut self) -> Result<(), MemoryError> {
         self.bound = None;
+        self.touched.forget();
         self.drop_from(0)
     }
 
@@ -188,14 +197,14 @@ impl Region {
         keep_warm: bool,
     ) -> Result<bool, MemoryError> {
         self.drop_from(backing.len())?;
-        let written = pagemap.and_then(|map| map.private_pages(self.base(), backing.len()));
+        let written = pagemap.and_then(|map| self.touched.find(map, self.base(), backing.len()));
         if let Some(written) = written {
             let bytes: usize = written.iter().map(|run| run.len).sum();
             if bytes == 0 {
                 return Ok(false);
             }
             if keep_warm && bytes <= KEPT_BYTES_MAX {
-                written.into_iter().for_each(|run| self.restore(backing, run));
+                written.iter().for_each(|run| self.restore(backing, *run));
                 return Ok(true);
             }
         }
@@ -204,6 +213,7 @@ impl Region {
             self.blank()?;
             return Ok(false);
         }
+        self.touched.forget();
         // SAFETY: the range lies inside this region and no memory uses it; private pages are
         // dropped, the next access finds the file's or a zero page again.
         unsafe { madvise(self.at(0), backing.len(), Advice::LinuxDontNeed) }
@@ -257,6 +267,7 @@ mod tests {
     }
 
     fn bytes(region: &mut Region) -> &mut [u8] {
+        region.touched.touch();
         // SAFETY: `[0, accessible)` is mapped, and the test has the only reference to it.
         unsafe { std::slice::from_raw_parts_mut(region.base(), region.accessible) }
     }

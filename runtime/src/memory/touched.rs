@@ -1,4 +1,4 @@
-//! Which pages of a memory have to be restored when its instance starts over.
+//! Which pages of a memory have to be restored before it is used for something else.
 //!
 //! Asking the kernel means a walk over all pages of the memory, tens of microseconds. A page that is not
 //! yet the memory's own becomes so in a page fault, which the kernel counts for the thread that has it.
@@ -6,15 +6,20 @@
 //! fault there, the pages found the last time are still all of them.
 
 use std::mem::MaybeUninit;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::PageRun;
 use super::pagemap::Pagemap;
 
-/// The pages of one memory that are its own, as far as known.
+/// The pages of one region that are its own, as far as known. The region and the guest in it share this;
+/// clones are the same account.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TouchedPages(Arc<Mutex<Account>>);
+
 #[derive(Debug, Default)]
-pub(crate) struct TouchedPages {
+struct Account {
     /// All of them at the time of the last scan; `None` before the first.
-    known: Option<Vec<PageRun>>,
+    known: Option<Arc<[PageRun]>>,
     /// Whether the memory may have become the owner of more since.
     stale: bool,
     /// Page faults of the thread that is being watched, at the start.
@@ -23,40 +28,51 @@ pub(crate) struct TouchedPages {
 
 impl TouchedPages {
     /// Starts watching what the calling thread does until [`TouchedPages::end_watch`], on the same thread.
-    pub(crate) fn watch(&mut self) {
-        // A watch that was never ended has missed something.
-        self.stale |= self.watched.is_some();
-        if self.known.is_some() && !self.stale {
-            self.watched = page_faults();
-        }
+    pub(crate) fn watch(&self) {
+        self.with(|account| {
+            // A watch that was never ended has missed something.
+            account.stale |= account.watched.is_some();
+            if account.known.is_some() && !account.stale {
+                account.watched = page_faults();
+            }
+        });
     }
 
     /// Ends what [`TouchedPages::watch`] began.
-    pub(crate) fn end_watch(&mut self) {
-        if let Some(before) = self.watched.take() {
-            self.stale |= page_faults() != Some(before);
-        }
+    pub(crate) fn end_watch(&self) {
+        self.with(|account| {
+            if let Some(before) = account.watched.take() {
+                account.stale |= page_faults() != Some(before);
+            }
+        });
     }
 
     /// Has to be called before anything may touch the memory.
-    pub(crate) fn touch(&mut self) {
-        self.stale |= self.watched.is_none();
+    pub(crate) fn touch(&self) {
+        self.with(|account| account.stale |= account.watched.is_none());
     }
 
     /// The pages of the memory of `len` bytes at `base` that are its own. `None` where the kernel cannot
     /// tell, or they are too many.
-    pub(crate) fn find(&mut self, map: &Pagemap, base: *const u8, len: usize) -> Option<&[PageRun]> {
-        if self.known.is_none() || self.stale || self.watched.is_some() {
-            self.watched = None;
-            self.known = map.private_pages(base, len);
-            self.stale = self.known.is_none();
-        }
-        self.known.as_deref()
+    pub(super) fn find(&self, map: &Pagemap, base: *const u8, len: usize) -> Option<Arc<[PageRun]>> {
+        self.with(|account| {
+            if account.known.is_none() || account.stale || account.watched.is_some() {
+                account.watched = None;
+                account.known = map.private_pages(base, len).map(Arc::from);
+                account.stale = false;
+            }
+            account.known.clone()
+        })
     }
 
-    /// What [`TouchedPages::find`] found.
-    pub(crate) fn known(&self) -> &[PageRun] {
-        self.known.as_deref().unwrap_or_default()
+    /// What was known is so no more.
+    pub(super) fn forget(&self) {
+        self.with(|account| *account = Account::default());
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&mut Account) -> R) -> R {
+        // Nothing panics while the lock is held.
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -86,27 +102,33 @@ mod tests {
         let mut prepared = Prepared::image(&pool, &Backing::of_base(base, &pool)).unwrap();
         let memory = prepared.bytes();
         let (start, len) = (memory.as_ptr(), memory.len());
-        let mut touched = TouchedPages::default();
+        let touched = TouchedPages::default();
+        let is_stale = || touched.with(|account| account.stale);
+        let found = || touched.find(&map, start, len).unwrap().to_vec();
         let page = |at: usize| PageRun { start: at * PAGE, len: PAGE };
         memory[5 * PAGE] = 1;
-        assert_eq!(touched.find(&map, start, len), Some(&[page(5)][..]));
+        assert_eq!(found(), [page(5)]);
         // Watched, and no page more.
         touched.watch();
         touched.touch();
         memory[5 * PAGE + 9] = 1;
         touched.end_watch();
-        assert!(!touched.stale);
+        assert!(!is_stale());
         // Watched, and one page more.
         touched.watch();
         touched.touch();
         memory[20 * PAGE] = 1;
         touched.end_watch();
-        assert!(touched.stale);
-        assert_eq!(touched.find(&map, start, len), Some(&[page(5), page(20)][..]));
+        assert!(is_stale());
+        assert_eq!(found(), [page(5), page(20)]);
         // Not watched.
         touched.touch();
-        assert!(touched.stale);
+        assert!(is_stale());
         memory[40 * PAGE] = 1;
-        assert_eq!(touched.find(&map, start, len), Some(&[page(5), page(20), page(40)][..]));
+        assert_eq!(found(), [page(5), page(20), page(40)]);
+        // A watch that nobody ended.
+        touched.watch();
+        touched.watch();
+        assert!(is_stale());
     }
 }
