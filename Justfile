@@ -20,6 +20,10 @@ ci:
 bench *ARGS:
     cargo xtask bench parts {{ARGS}}
 
+# Pure-Python programs beside the native interpreter
+bench-programs *NAMES:
+    cargo xtask bench programs {{NAMES}}
+
 # The server beside the native ones, through the same client
 bench-peers *ARGS:
     cargo xtask bench peers {{ARGS}}

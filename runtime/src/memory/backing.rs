@@ -1,7 +1,7 @@
 //! What a region maps: a base snapshot, and over it the pages in which an image differs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::host_bytes::SealedFile;
 use super::pool::RegionPool;
@@ -14,6 +14,9 @@ const RUNS_FEW: usize = 16;
 /// More runs, up to this many, are made where fewer would store more unchanged than changed pages, or more
 /// than [`UNCHANGED_BYTES_MAX`] of them.
 const RUNS_MAX: usize = 64;
+
+/// Runs of the second layout of an image, for when mappings are scarce.
+const RUNS_SCARCE: usize = 12;
 
 /// Unchanged pages that an image stores rather than have more runs, in bytes.
 const UNCHANGED_BYTES_MAX: usize = 1 << 20;
@@ -61,6 +64,14 @@ impl PageRun {
     }
 }
 
+impl Overlay {
+    /// Kernel mappings of a region that maps this over a base, or, for `None`, a base alone: each run
+    /// splits what lies below it.
+    pub(super) fn mappings(layer: Option<&Self>) -> usize {
+        3 + 2 * layer.map_or(0, |overlay| overlay.runs.len())
+    }
+}
+
 /// One mapped run of an overlay.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OverlayRun {
@@ -82,6 +93,9 @@ pub(crate) struct Backing {
     len: usize,
     base: Arc<Snapshot>,
     overlay: Option<Overlay>,
+    /// The overlay in few runs, once so many instances are alive that mappings are scarce: it stores
+    /// several times as many bytes, once for all of them.
+    scarce: OnceLock<Option<Overlay>>,
     pool: Weak<RegionPool>,
 }
 
@@ -89,7 +103,8 @@ impl Backing {
     /// The memory of the base itself.
     pub(crate) fn of_base(base: Arc<Snapshot>, pool: &Arc<RegionPool>) -> Arc<Self> {
         let len = base.bytes().len();
-        Arc::new(Self { id: next_id(), len, base, overlay: None, pool: Arc::downgrade(pool) })
+        let scarce = OnceLock::new();
+        Arc::new(Self { id: next_id(), len, base, overlay: None, scarce, pool: Arc::downgrade(pool) })
     }
 
     /// A memory of `len` bytes that differs from `base` in `pages`, given in ascending order with their
@@ -106,7 +121,8 @@ impl Backing {
         check_order(len, pages)?;
         let runs = plan(&pages.iter().map(|(run, _)| *run).collect::<Vec<_>>());
         let overlay = if runs.is_empty() { None } else { Some(Self::overlay(&base, &runs, pages)?) };
-        Ok(Arc::new(Self { id: next_id(), len, base, overlay, pool: Arc::downgrade(pool) }))
+        let scarce = OnceLock::new();
+        Ok(Arc::new(Self { id: next_id(), len, base, overlay, scarce, pool: Arc::downgrade(pool) }))
     }
 
     fn overlay(
@@ -153,7 +169,8 @@ impl Backing {
 
     /// Bytes that this image holds beyond the base it shares.
     pub(crate) fn own_bytes(&self) -> usize {
-        self.overlay.as_ref().map_or(0, |overlay| overlay.content.bytes().len())
+        let layouts = [self.overlay.as_ref(), self.scarce.get().and_then(Option::as_ref)];
+        layouts.into_iter().flatten().map(|overlay| overlay.content.bytes().len()).sum()
     }
 
     /// The snapshot below.
@@ -161,13 +178,24 @@ impl Backing {
         &self.base
     }
 
-    /// Kernel mappings of a region that maps all of this: each run splits what lies below it.
-    pub(super) fn mappings(&self) -> usize {
-        3 + 2 * self.overlay.as_ref().map_or(0, |overlay| overlay.runs.len())
-    }
-
-    pub(super) fn overlay_layer(&self) -> Option<&Overlay> {
-        self.overlay.as_ref()
+    /// What is mapped over the base: in few runs if mappings are scarce.
+    pub(super) fn layer(&self, scarce: bool) -> Option<&Overlay> {
+        let overlay = self.overlay.as_ref()?;
+        if !scarce || overlay.runs.len() <= RUNS_SCARCE {
+            return Some(overlay);
+        }
+        let few = self.scarce.get_or_init(|| {
+            let changed: Vec<PageRun> = overlay.runs.iter().map(|run| run.at).collect();
+            let content = |run: &OverlayRun| {
+                let bytes = overlay.content.bytes().get(run.file_offset..run.file_offset + run.at.len);
+                (run.at, bytes.unwrap_or_default())
+            };
+            let pages: Vec<(PageRun, &[u8])> = overlay.runs.iter().map(content).collect();
+            let made = Self::overlay(&self.base, &plan_runs(&changed, RUNS_SCARCE), &pages);
+            // Without memory for it, instances have copies of the pages instead.
+            made.inspect_err(|error| tracing::warn!(%error, "no second layout of an image")).ok()
+        });
+        few.as_ref().or(Some(overlay))
     }
 
     /// Content of the page at `start`, or `None` where the image is zero.

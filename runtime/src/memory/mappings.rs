@@ -25,6 +25,11 @@ impl MappingBudget {
         Arc::new(Self { limit, taken: AtomicUsize::new(0) })
     }
 
+    /// Whether so many are taken that instances should do with few.
+    pub(super) fn are_scarce(&self) -> bool {
+        self.taken.load(Ordering::Acquire) > self.limit / 3
+    }
+
     /// Takes `count` mappings, if there are that many.
     pub(super) fn take(self: &Arc<Self>, count: usize) -> Option<MappingShare> {
         let add = |taken: usize| taken.checked_add(count).filter(|sum| *sum <= self.limit);
@@ -56,6 +61,8 @@ mod tests {
         let first = budget.take(7).unwrap();
         assert!(budget.take(4).is_none());
         drop(first);
-        assert!(budget.take(10).is_some() && budget.take(usize::MAX).is_none());
+        assert!(!budget.are_scarce());
+        let most = budget.take(10);
+        assert!(most.is_some() && budget.are_scarce() && budget.take(usize::MAX).is_none());
     }
 }

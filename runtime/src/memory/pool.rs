@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::backing::Backing;
+use super::backing::{Backing, Overlay};
 use super::mappings::MappingBudget;
 use super::pagemap::Pagemap;
 use super::region::Region;
@@ -119,7 +119,8 @@ impl RegionPool {
         };
         region.blank()?;
         if let Some(backing) = backing {
-            region.bind(backing, self.mappings.take(backing.mappings()))?;
+            let layer = backing.layer(self.mappings.are_scarce());
+            region.bind(backing, layer, self.mappings.take(Overlay::mappings(layer)))?;
         }
         Ok(region)
     }

@@ -3,11 +3,12 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
+use rustix::io::Errno;
 use rustix::mm::{
     Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap,
 };
 
-use super::backing::Backing;
+use super::backing::{Backing, Overlay};
 use super::mappings::MappingShare;
 use super::pagemap::Pagemap;
 use super::touched::TouchedPages;
@@ -61,16 +62,25 @@ impl Region {
         let base = base.map_err(MemoryError::system("reserving address space"))?;
         let base = NonNull::new(base.cast()).ok_or(MemoryError::Malformed { reason: "mapped at null" })?;
         let region = Self { base, bound: None, accessible: 0, touched: TouchedPages::default() };
-        region.keep_out_of_dumps(0, TOTAL);
+        region.advise(0, TOTAL);
         Ok(region)
     }
 
-    /// Tenants' memory has no place in a core file of the host. New mappings have to be told anew.
-    fn keep_out_of_dumps(&self, from: usize, len: usize) {
-        // SAFETY: the range lies inside this region; the advice changes no content and no access.
-        let advised = unsafe { madvise(self.at(from), len, Advice::LinuxDontDump) };
-        if let Err(errno) = advised {
-            tracing::debug!(%errno, "the kernel cannot keep memory out of core files");
+    /// What the kernel shall do with tenants' memory. New mappings have to be told anew.
+    ///
+    /// It has no place in a core file of the host. And it is not to be joined into huge pages: those
+    /// make pages the memory's own without a page fault, which [`TouchedPages`] relies on.
+    fn advise(&self, from: usize, len: usize) {
+        for advice in [Advice::LinuxDontDump, Advice::LinuxNoHugepage] {
+            // SAFETY: the range lies inside this region; the advice changes no content and no access.
+            let advised = unsafe { madvise(self.at(from), len, advice) };
+            if let Err(errno) = advised {
+                tracing::debug!(%errno, ?advice, "the kernel does not take advice on a memory");
+                // A kernel without huge pages does not know the second.
+                if matches!(advice, Advice::LinuxNoHugepage) && errno != Errno::INVAL {
+                    self.touched.distrust();
+                }
+            }
         }
     }
 
@@ -99,25 +109,31 @@ impl Region {
         unsafe { self.base.as_ptr().add(offset) }.cast()
     }
 
-    /// Maps `backing` over the front of a blank region. Without a share of the process's mappings its
-    /// pages are copied over the base instead, which costs memory.
-    pub(super) fn bind(&mut self, backing: &Backing, share: Option<MappingShare>) -> Result<(), MemoryError> {
+    /// Maps `backing` over the front of a blank region, with `layer` of it over the base. Without a share
+    /// of the process's mappings its pages are copied over the base instead, which costs memory.
+    pub(super) fn bind(
+        &mut self,
+        backing: &Backing,
+        layer: Option<&Overlay>,
+        share: Option<MappingShare>,
+    ) -> Result<(), MemoryError> {
         debug_assert!(self.is_blank());
         let base = backing.base().file();
         self.map_file(0, base.bytes().len(), base.file(), 0)?;
         self.accessible = base.bytes().len();
         self.make_accessible(backing.len())?;
-        let runs = backing.overlay_layer().map_or(&[][..], |overlay| overlay.runs.as_slice());
-        for run in runs {
-            match (&share, backing.overlay_layer()) {
-                (Some(_), Some(overlay)) => {
-                    self.map_file(run.at.start, run.at.len, overlay.content.file(), run.file_offset)?;
+        for (overlay, run) in
+            layer.iter().flat_map(|overlay| overlay.runs.iter().map(move |run| (overlay, run)))
+        {
+            match share {
+                Some(_) => {
+                    self.map_file(run.at.start, run.at.len, overlay.content.file(), run.file_offset)?
                 }
-                _ => self.restore(backing, run.at),
+                None => self.restore(backing, run.at),
             }
         }
-        self.keep_out_of_dumps(0, backing.len());
-        let copied = share.is_none() && !runs.is_empty();
+        self.advise(0, backing.len());
+        let copied = share.is_none() && layer.is_some();
         self.bound = Some(Bound { id: backing.id(), _mappings: share, copied });
         Ok(())
     }
@@ -172,7 +188,7 @@ impl Region {
         // SAFETY: the range lies inside this region's reservation and no memory uses it any more.
         unsafe { mmap_anonymous(self.at(from), self.accessible - from, ProtFlags::empty(), flags) }
             .map_err(MemoryError::system("cleaning a memory"))?;
-        self.keep_out_of_dumps(from, self.accessible - from);
+        self.advise(from, self.accessible - from);
         self.accessible = from;
         Ok(())
     }
@@ -284,9 +300,10 @@ mod tests {
         for (mapped, scan, warm) in
             [(true, true, true), (true, true, false), (true, false, true), (false, true, true)]
         {
-            let share = || MappingBudget::of_kernel().take(image.mappings()).filter(|_| mapped);
+            let layer = image.layer(false);
+            let share = || MappingBudget::of_kernel().take(Overlay::mappings(layer)).filter(|_| mapped);
             let mut region = Region::reserve().unwrap();
-            region.bind(&image, share()).unwrap();
+            region.bind(&image, layer, share()).unwrap();
             assert_eq!(bytes(&mut region), expected(&image));
             for _ in 0..3 {
                 region.make_accessible((PAGES + 16) * PAGE).unwrap();
@@ -296,21 +313,44 @@ mod tests {
                 let kept = region.reset(&image, pagemap.as_ref().filter(|_| scan), warm).unwrap();
                 assert_eq!(kept, scan && warm && pagemap.is_some());
                 if region.is_blank() {
-                    region.bind(&image, share()).unwrap();
+                    region.bind(&image, layer, share()).unwrap();
                 }
                 assert_eq!(bytes(&mut region), expected(&image));
                 region.make_accessible((PAGES + 16) * PAGE).unwrap();
                 assert!(bytes(&mut region)[PAGES * PAGE..].iter().all(|byte| *byte == 0));
                 region.reset(&image, pagemap.as_ref().filter(|_| scan), warm).unwrap();
                 if region.is_blank() {
-                    region.bind(&image, share()).unwrap();
+                    region.bind(&image, layer, share()).unwrap();
                 }
             }
         }
     }
 
-    /// Whether every mapping of a region is left out of core files, as the kernel tells.
-    fn is_kept_out_of_dumps(region: &mut Region) -> bool {
+    #[test]
+    fn the_layout_in_few_runs_is_the_same_image() {
+        let pool = RegionPool::new(1).unwrap();
+        let base: Vec<u8> = (0..PAGES).flat_map(|page| [page as u8 + 1; PAGE]).collect();
+        let base = Snapshot::new(base.len(), [(0, base.as_slice())]).unwrap();
+        let changed = vec![200_u8; PAGE];
+        let run = |page: usize| (PageRun { start: page * PAGE, len: PAGE }, changed.as_slice());
+        let pages: Vec<_> = (0..40).map(|at| run(at * 100)).collect();
+        let image = Backing::with_pages(base, &pool, 4000 * PAGE, &pages).unwrap();
+        let before = image.own_bytes();
+        let few = image.layer(true).unwrap();
+        assert!(few.runs.len() <= 12 && Overlay::mappings(Some(few)) <= 27, "{}", few.runs.len());
+        assert!(image.own_bytes() > before);
+        let mut region = Region::reserve().unwrap();
+        region.bind(&image, Some(few), MappingBudget::of_kernel().take(27)).unwrap();
+        let bytes = bytes(&mut region);
+        for page in 0..4000 {
+            let expected = image.page(page * PAGE).map_or(0, |bytes| bytes[0]);
+            assert_eq!(bytes[page * PAGE], expected, "page {page}");
+            assert_eq!(bytes[page * PAGE + PAGE - 1], expected, "page {page}");
+        }
+    }
+
+    /// Whether every mapping of a region is left out of core files and huge pages, as the kernel tells.
+    fn is_advised(region: &mut Region) -> bool {
         let base = region.base() as usize;
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let mut inside = false;
@@ -325,7 +365,10 @@ mod tests {
                 inside = start < base + TOTAL && end > base;
             } else if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| inside) {
                 mappings += 1;
-                if !flags.split_whitespace().any(|flag| flag == "dd") {
+                // A kernel without huge pages has no flag against them.
+                let huge = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
+                let wanted = if huge { &["dd", "nh"][..] } else { &["dd"] };
+                if !wanted.iter().all(|wanted| flags.split_whitespace().any(|flag| flag == *wanted)) {
                     return false;
                 }
             }
@@ -337,22 +380,23 @@ mod tests {
     fn attack_tenants_memory_is_kept_out_of_core_files() {
         let image = image();
         let mut region = Region::reserve().unwrap();
-        assert!(is_kept_out_of_dumps(&mut region));
-        region.bind(&image, MappingBudget::of_kernel().take(image.mappings())).unwrap();
-        assert!(is_kept_out_of_dumps(&mut region));
+        assert!(is_advised(&mut region));
+        let layer = image.layer(false);
+        region.bind(&image, layer, MappingBudget::of_kernel().take(Overlay::mappings(layer))).unwrap();
+        assert!(is_advised(&mut region));
         region.make_accessible((PAGES + 16) * PAGE).unwrap();
-        assert!(is_kept_out_of_dumps(&mut region));
+        assert!(is_advised(&mut region));
         region.reset(&image, None, false).unwrap();
-        assert!(is_kept_out_of_dumps(&mut region));
+        assert!(is_advised(&mut region));
         region.blank().unwrap();
-        assert!(is_kept_out_of_dumps(&mut region));
+        assert!(is_advised(&mut region));
     }
 
     #[test]
     fn copied_pages_are_not_discarded_silently() {
         let image = image();
         let mut region = Region::reserve().unwrap();
-        region.bind(&image, None).unwrap();
+        region.bind(&image, image.layer(false), None).unwrap();
         assert!(!region.reset(&image, None, true).unwrap());
         assert!(region.is_blank() && region.bound_to().is_none());
     }
