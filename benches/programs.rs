@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field};
-use vivarium_benches::{engine, on_guest_thread};
-use vivarium_runtime::{BuildLimits, Capabilities, FunctionFiles, FunctionSpec, Image, Limits};
+use arrow::datatypes::DataType;
+use vivarium_benches::{engine, image, on_guest_thread};
+use vivarium_runtime::{Capabilities, Image, Limits};
 
 /// Times that each program runs on each side; the quickest counts.
 const TURNS: usize = 7;
@@ -83,28 +83,11 @@ impl Drop for Native {
     }
 }
 
-fn image(script: &Path) -> Image {
+/// The programs as a function of a name and a number of rounds.
+fn programs(script: &Path) -> Image {
     let code =
         std::fs::read_to_string(script).unwrap_or_else(|error| panic!("{}: {error}", script.display()));
-    let spec = FunctionSpec {
-        name: "run".into(),
-        handler: "run".into(),
-        filename: "programs.py".into(),
-        code,
-        parameters: vec![
-            Field::new("name", DataType::Utf8, false),
-            Field::new("rounds", DataType::Int64, false),
-        ],
-        result: Field::new("text", DataType::Utf8, false),
-        kind: Default::default(),
-        null_handling: Default::default(),
-        on_error: Default::default(),
-        environment: Default::default(),
-        interpreter: Default::default(),
-        files_digest: None,
-    };
-    let built = engine().build_image(&spec, &FunctionFiles::default(), &BuildLimits::default());
-    built.unwrap_or_else(|error| panic!("{error}"))
+    image(&engine(), &format!("{code}\nf = run\n"), &[DataType::Utf8, DataType::Int64], DataType::Utf8)
 }
 
 /// Runs a program in a fork of its own; its time, its fuel and its answer.
@@ -129,7 +112,7 @@ fn main() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/programs.py");
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let mut native = Native::start(&script);
-    let image = image(&script);
+    let image = programs(&script);
     println!("| program | native, ms | guest, ms | ratio | fuel |\n|---|---|---|---|---|");
     let mut logarithms = Vec::new();
     for (name, rounds) in native.programs() {

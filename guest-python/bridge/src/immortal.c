@@ -1,6 +1,6 @@
 /* Forks share the interpreter's pages until they write to them, and a function that merely looks at an
- * object writes to its reference count. Half of the pages that a call wrote to, and that an image stored,
- * differed in nothing else. CPython leaves the counts of immortal objects alone (PEP 683).
+ * object writes to its reference count. Of the 31 pages that the first call of `a + b` wrote to, 12 were as
+ * before afterwards. CPython leaves the counts of immortal objects alone (PEP 683).
  *
  * This is for the interpreter before any user's code: what never dies there would not have died anyway. */
 #include "immortal.h"
