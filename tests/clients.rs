@@ -234,3 +234,26 @@ file = {environment:?}
         assert_eq!(server.terminate(), Some(0), "a graceful end");
     }
 }
+
+/// Some of `host/packages/popular.toml`: with dependencies, with data files, in our own pure-Python build, without
+/// a module of the standard library that the sandbox lacks, and without a pure-Python wheel.
+#[test]
+fn compat_packages_that_authors_reach_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = format!("{CONFIG}\n[packages]\nresolver = {:?}\n", uv());
+    let server = Server::start(folder.path(), &config);
+    let packages = [
+        "certifi==2026.10.18",
+        "jinja2==3.1.6",
+        "lxml==6.0.0",
+        "msgpack",
+        "phonenumbers==9.0.43",
+        "python-slugify==9.2.0",
+        "pytz==2026.6",
+        "pyyaml",
+        "simpleeval==1.0.7",
+        "sortedcontainers==2.4.0",
+    ];
+    server.check("check_packages.py", &packages);
+    assert_eq!(server.terminate(), Some(0), "a graceful end");
+}
