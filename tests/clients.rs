@@ -135,6 +135,28 @@ fn provisioned_functions_survive_a_restart() {
     server.check("check_restart.py", &["call", headers]);
 }
 
+#[test]
+fn images_are_in_memory_again_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let headers = folder.path().join("headers.json");
+    let headers = headers.to_str().expect("a path in UTF-8");
+    let start = |images: &str| {
+        let config = format!("[server]\nnumpy_at_start = false\nimages_at_start = {images}\n{CONFIG}");
+        Server::start(folder.path(), &config)
+    };
+    let server = start("32");
+    server.check("check_restart.py", &["provision", headers]);
+    assert_eq!(server.terminate(), Some(0), "a graceful end");
+    // Of the two the one that is not called here was built last; then the called one is used last.
+    for (at_start, with_the_called_one) in [("1", "2"), ("1", "1"), ("0", "1"), ("2", "2")] {
+        let server = start(at_start);
+        server.check("check_restart.py", &["images", headers, at_start]);
+        server.check("check_restart.py", &["call", headers]);
+        server.check("check_restart.py", &["images", headers, with_the_called_one]);
+        assert_eq!(server.terminate(), Some(0), "a graceful end");
+    }
+}
+
 /// A file for the server or its clients.
 fn keep(folder: &Path, name: &str, text: &str) {
     let path = folder.join(name);

@@ -8,6 +8,7 @@
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::definition::{Definition, EnvironmentMark};
 use super::error::{StoreError, Untrusted};
@@ -197,7 +198,17 @@ impl Store {
         // Megabytes, on the way to a function's first row: read to where they stay, and once.
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
         file.read_to_end(&mut bytes).map_err(failed)?;
+        if !self.read_only {
+            // For `image_time`. Not to have it is no loss.
+            let _ = file.into_inner().into_std().set_modified(SystemTime::now());
+        }
         Ok(Some(StoredImage { materials, bytes }))
+    }
+
+    /// When a function's image was last written or read, if there is one.
+    pub(super) fn image_time(&self, id: &VersionId) -> Option<SystemTime> {
+        let metadata = self.root.metadata(file_of(IMAGES, id, "image")).ok()?;
+        metadata.modified().ok().map(cap_std::time::SystemTime::into_std)
     }
 
     /// Forgets a function and its image.
