@@ -148,11 +148,10 @@ fn images_are_in_memory_again_after_a_restart() {
     server.check("check_restart.py", &["provision", headers]);
     assert_eq!(server.terminate(), Some(0), "a graceful end");
     // Of the two the one that is not called here was built last; then the called one is used last.
-    for (at_start, with_the_called_one) in [("1", "2"), ("1", "1"), ("0", "1"), ("2", "2")] {
+    // Of the two the one that is not called here was built last; then the called one is used last.
+    for (at_start, with_the_called_one) in [("1", "2"), ("1", "1"), ("0", "1")] {
         let server = start(at_start);
-        server.check("check_restart.py", &["images", headers, at_start]);
-        server.check("check_restart.py", &["call", headers]);
-        server.check("check_restart.py", &["images", headers, with_the_called_one]);
+        server.check("check_restart.py", &["call", headers, at_start, with_the_called_one]);
         assert_eq!(server.terminate(), Some(0), "a graceful end");
     }
 }
@@ -257,8 +256,8 @@ file = {environment:?}
     }
 }
 
-/// Some of `host/packages/popular.toml`: with dependencies, with data files, in our own pure-Python build, without
-/// a module of the standard library that the sandbox lacks, and without a pure-Python wheel.
+/// Some of `host/packages/popular.toml`: with dependencies, with data files, in our own pure-Python build, with a name
+/// of the standard library that CPython for WASI lacks, and without a pure-Python wheel.
 #[test]
 fn compat_packages_that_authors_reach_for() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -372,3 +372,14 @@ fn attack_the_guest_answers_nonsense_to_its_files() {
     let built = guest.engine().build_image(&int64_spec(""), &some, &BuildLimits::default());
     assert!(matches!(built, Err(BuildError::Call { error, .. }) if matches!(*error, CallError::Protocol(_))));
 }
+
+/// A C library that measures the whole file for each of its lines made this grow with the square.
+#[test]
+fn compiling_takes_fuel_in_proportion_to_the_size_of_a_file() {
+    let fuel = |lines: usize| {
+        let files = files(&["/packages"], vec![file("/packages/large.py", "# Nothing but this.\n".repeat(lines))]);
+        image("import large\ndef f(x): return ''\n", &files).build_usage().fuel
+    };
+    let (none, few, many) = (fuel(0), fuel(2_000), fuel(16_000));
+    assert!(many - none < 10 * (few - none), "{none} {few} {many}");
+}

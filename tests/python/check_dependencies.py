@@ -117,14 +117,16 @@ def describe(x):
         return None
     return f"{humanize.intcomma(helper.twice(x))} {tables.names.UNIT} {np.int64(2) ** 40}"
 """
-    began = time.perf_counter()
-    function = Function(
-        code, "describe", ["BIGINT NULL"], "VARCHAR NULL", bucket, ["helper.py", "tables.zip"], tags=True, packages=["humanize==4.9.0", "numpy"]
-    )
-    answer = function(NUMBERS)
-    elapsed = time.perf_counter() - began
-    assert answer == ["2,469,134 rows 1099511627776", None, "10 rows 1099511627776"], answer
-    print(f"packages and imports, {PHASE}: {elapsed * 1000:.0f} ms from the request to the answer")
+    # The client's own libraries take longer the first time, whatever the server does.
+    for client in ["the client's first call", "the client's second call"]:
+        began = time.perf_counter()
+        function = Function(
+            code, "describe", ["BIGINT NULL"], "VARCHAR NULL", bucket, ["helper.py", "tables.zip"], tags=True, packages=["humanize==4.9.0", "numpy"]
+        )
+        answer = function(NUMBERS)
+        elapsed = time.perf_counter() - began
+        assert answer == ["2,469,134 rows 1099511627776", None, "10 rows 1099511627776"], answer
+        print(f"packages and imports, {PHASE}, {client}: {elapsed * 1000:.0f} ms from the request to the answer")
 
 
 def inline_metadata(bucket):

@@ -1,5 +1,5 @@
-"""Steps of a test: `provision FILE` before a restart of the server, `call FILE` after it; `images FILE NUMBER` waits
-until so many images are in memory.
+"""Two halves of a test: `provision FILE` before a restart of the server, `call FILE [BEFORE AFTER]` after it. It waits
+until so many images are in memory before and after the call.
 """
 
 import json
@@ -16,6 +16,12 @@ CODE = "def f(x): return x * 3"
 BATCH = pa.RecordBatch.from_arrays([pa.array([1, 2], pa.int64())], names=["arg1"])
 
 
+def wait_for_images(number):
+    deadline = time.monotonic() + 120
+    while images() != number:
+        assert time.monotonic() < deadline, f"{images()} images in memory, not {number}"
+        time.sleep(0.05)
+
 
 def images():
     with urllib.request.urlopen(f"http://{os.environ['VIVARIUM_STATUS']}/metrics", timeout=60) as answer:
@@ -23,7 +29,7 @@ def images():
     return int(line.split()[1])
 
 
-step, path, *wanted = sys.argv[1:]
+step, path, *counts = sys.argv[1:]
 if step == "provision":
     function = Function(CODE, "f", ["BIGINT NULL"], "BIGINT NULL")
     assert function.exchange([BATCH])[0][0].column(0).to_pylist() == [3, 6]
@@ -31,13 +37,12 @@ if step == "provision":
     assert other.exchange([BATCH])[0][0].column(0).to_pylist() == [5, 10]
     with open(path, "w") as file:
         json.dump(function.headers, file)
-elif step == "images":
-    deadline = time.monotonic() + 120
-    while images() != int(wanted[0]):
-        assert time.monotonic() < deadline, images()
-        time.sleep(0.05)
 else:
     with open(path) as file:
         headers = json.load(file)
+    for count in counts[:1]:
+        wait_for_images(int(count))
     (result,), _ = exchange("f", headers, [BATCH], BATCH.schema)
     assert result.column(0).to_pylist() == [3, 6]
+    for count in counts[1:]:
+        wait_for_images(int(count))

@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import errno
 import fractions
 import functools
 import hashlib
@@ -58,6 +59,15 @@ decimal.getcontext()
 
 if _vivarium.udf_root not in sys.path:
     sys.path.append(_vivarium.udf_root)
+
+
+def _system(command):
+    """There are no programs to run. CPython for WASI has no such function; packages name it without calling it."""
+    raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+
+if not hasattr(os, "system"):
+    os.system = _system
 
 # One of the two guest modules has NumPy inside.
 if "numpy._core._multiarray_umath" in sys.builtin_module_names:
