@@ -377,7 +377,8 @@ fn attack_the_guest_answers_nonsense_to_its_files() {
 #[test]
 fn compiling_takes_fuel_in_proportion_to_the_size_of_a_file() {
     let fuel = |lines: usize| {
-        let files = files(&["/packages"], vec![file("/packages/large.py", "# Nothing but this.\n".repeat(lines))]);
+        let files =
+            files(&["/packages"], vec![file("/packages/large.py", "# Nothing but this.\n".repeat(lines))]);
         image("import large\ndef f(x): return ''\n", &files).build_usage().fuel
     };
     let (none, few, many) = (fuel(0), fuel(2_000), fuel(16_000));

@@ -119,7 +119,7 @@ mod tests {
             let (_folder, cache, program) = place(100_000, limit, script);
             cache.bound(&program, Duration::from_secs(60));
             assert_eq!(cache.folder().exists(), is_left, "{limit}");
-            assert_eq!(cache.is_beyond_limit(), false);
+            assert!(!cache.is_beyond_limit());
         }
     }
 
