@@ -76,6 +76,8 @@ pub struct Functions {
     capabilities: Capabilities,
     code_bytes: u64,
     image_wait: Duration,
+    /// A call that runs for longer gives up its place among the workers.
+    long_call: Duration,
     token_header: String,
     metrics: Arc<Metrics>,
 }
@@ -145,6 +147,7 @@ impl Functions {
             capabilities: Capabilities::default(),
             code_bytes: config.build_limits.code_bytes,
             image_wait: Duration::from_secs(config.server.image_wait_s),
+            long_call: Duration::from_millis(config.server.long_call_ms),
             token_header: config.headers.token.clone(),
             metrics,
         })
@@ -333,6 +336,7 @@ impl Functions {
             capabilities: self.capabilities.clone(),
             demand,
             workers: Arc::clone(&self.workers),
+            long_call: self.long_call,
             metrics: Arc::clone(&self.metrics),
             fuel: Arc::clone(&self.fuel),
         };
