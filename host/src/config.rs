@@ -139,6 +139,9 @@ pub struct ServerConfig {
     /// Images that stay in memory; the longest unused is loaded from disk again when it is called.
     /// Default: 1000.
     pub max_resident_images: NonZeroUsize,
+    /// Images that are loaded from disk at the start, in the background: those that were last built or
+    /// loaded, with their interpreters. All others are loaded when they are called. Default: 32.
+    pub images_at_start: usize,
 
     /// Largest gRPC message that is accepted, in bytes. Default: 64 MiB.
     pub max_message_bytes: usize,
@@ -199,6 +202,7 @@ impl Default for ServerConfig {
             failure_memory_s: 60,
             host_memory_bytes: 20 << 30,
             max_resident_images: nonzero(1000),
+            images_at_start: 32,
             max_message_bytes: 64 << 20,
             max_batch_rows: 1 << 24,
             max_dictionary_bytes: 64 << 20,

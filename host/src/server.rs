@@ -220,6 +220,9 @@ impl Server {
             );
             functions.publish(function);
         }
+        if config.server.images_at_start > 0 {
+            functions.load_images(config.server.images_at_start).map_err(StartError::Thread)?;
+        }
         let (functions, workers) = (Arc::new(functions), Arc::new(workers));
         Ok(Self { config, functions, workers, metrics, listeners })
     }

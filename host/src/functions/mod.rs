@@ -167,6 +167,14 @@ impl Functions {
         self.images.packages()
     }
 
+    /// Loads the images that were used last, at most `limit`, on a thread of its own.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn load_images(&self, limit: usize) -> std::io::Result<()> {
+        self.images.load_latest(self.registry.all(), limit)
+    }
+
     /// The functions that anybody may call, by name.
     pub fn public(&self) -> impl Iterator<Item = &Arc<Version>> {
         self.public.values()
