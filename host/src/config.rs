@@ -136,8 +136,9 @@ pub struct ServerConfig {
     /// Sum of the memory limits of all sandboxes and builds that run at the same time, in bytes.
     /// Default: 20 GiB.
     pub host_memory_bytes: u64,
-    /// Images that stay in memory; the longest unused is loaded from disk again when it is called.
-    /// Default: 1000.
+    /// Images that stay in memory; the longest unused is loaded from disk again when it is called. Each takes some
+    /// 2 MiB and up to two descriptors: fewer stay where half of the process's limit on descriptors is not
+    /// enough. Default: 1000.
     pub max_resident_images: NonZeroUsize,
     /// Images that are loaded from disk at the start, in the background: those that were last built or
     /// loaded, with their interpreters. All others are loaded when they are called. Default: 32.

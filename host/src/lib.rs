@@ -11,6 +11,7 @@ pub mod config;
 mod conform;
 mod connections;
 pub mod declared;
+pub mod descriptors;
 pub mod environment;
 pub mod flight;
 pub mod functions;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vivarium_host::config::{Config, LogFormat, StatusAddress};
+use vivarium_host::descriptors;
 use vivarium_host::hardening::Hardened;
 use vivarium_host::logging;
 use vivarium_host::server::{Ended, Listeners, Reload, Server};
@@ -112,6 +113,7 @@ impl Arguments {
             return Ok(super::check::check(&config, file.as_deref()));
         }
         logging::start(&config.logging)?;
+        descriptors::raise_limit();
         // Before there is another thread.
         let hardened = Hardened::enter(&config)?;
         hardened.log();

@@ -240,6 +240,9 @@ impl Functions {
             self.forget(&retired, "retired to make room for another version").await;
         }
         let version = added.version;
+        // It is built while the definition goes to disk.
+        self.images.retry(&version);
+        let started = self.images.refresh(&version).and_then(|()| self.images.ensure(&version));
         if added.is_new {
             if let Err(error) = self.keep(&version).await {
                 tracing::error!(tenant, function = version.name(), error = %error, "cannot keep a function");
@@ -248,9 +251,7 @@ impl Functions {
             }
             tracing::info!(tenant, function = version.name(), version = %version.id.short(), "provisioned");
         }
-        self.images.retry(&version);
-        self.images.refresh(&version)?;
-        self.images.ensure(&version)?;
+        started?;
         self.look_at_keys(Look::Regular);
         let token = self.tokens.issue(tenant, version.name(), version.id.prefix(), now)?;
         Ok(Provisioned { version: version.id.clone(), token, known: !added.is_new })
