@@ -30,19 +30,20 @@ pub enum NetworkError {
     Lost,
 }
 
-/// Does `work` on so many threads, until it has ended on all of them or failed on one. Dropping the
+/// Does each piece of work on a thread of its own, until all have ended or one has failed. Dropping the
 /// future drops the work on its threads.
-pub(crate) async fn on_threads<W, F>(threads: usize, work: W) -> Result<(), NetworkError>
+pub(crate) async fn on_threads<W, F>(works: Vec<W>) -> Result<(), NetworkError>
 where
-    W: Fn() -> F + Clone + Send + 'static,
+    W: FnOnce() -> F + Send + 'static,
     F: Future<Output = Result<(), NetworkError>>,
 {
     let (_wanted, is_wanted) = watch::channel(());
+    let threads = works.len();
     let (outcomes, mut ended) = mpsc::channel(threads.max(1));
-    for index in 0..threads {
+    for (index, work) in works.into_iter().enumerate() {
         let runtime =
             runtime::Builder::new_current_thread().enable_all().build().map_err(NetworkError::Thread)?;
-        let (work, outcomes, mut is_wanted) = (work.clone(), outcomes.clone(), is_wanted.clone());
+        let (outcomes, mut is_wanted) = (outcomes.clone(), is_wanted.clone());
         let serve = move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -63,9 +64,13 @@ where
     Ok(())
 }
 
-/// One more listener on the same socket, for the calling thread's runtime.
-pub(crate) fn listener(socket: &TcpListener) -> Result<tokio::net::TcpListener, NetworkError> {
-    let socket = socket.try_clone().map_err(NetworkError::Listener)?;
+/// One more owner of a listening socket, which is closed with the last of them.
+pub(crate) fn share(socket: &TcpListener) -> Result<TcpListener, NetworkError> {
+    socket.try_clone().map_err(NetworkError::Listener)
+}
+
+/// A listener of the calling thread's runtime.
+pub(crate) fn listener(socket: TcpListener) -> Result<tokio::net::TcpListener, NetworkError> {
     tokio::net::TcpListener::from_std(socket).map_err(NetworkError::Listener)
 }
 
@@ -87,7 +92,7 @@ mod tests {
                 Ok(())
             }
         };
-        on_threads(3, work).await.unwrap();
+        on_threads(vec![work.clone(), work.clone(), work]).await.unwrap();
         assert_eq!(done.load(Ordering::Relaxed), 3);
     }
 
@@ -102,13 +107,13 @@ mod tests {
                 if number == 0 { Err(NetworkError::Lost) } else { std::future::pending().await }
             }
         };
-        assert!(matches!(on_threads(3, work).await, Err(NetworkError::Lost)));
+        assert!(matches!(on_threads(vec![work.clone(), work.clone(), work]).await, Err(NetworkError::Lost)));
         assert!(is_dropped.recv().await.is_none(), "the other threads' work is dropped");
     }
 
     #[tokio::test]
     async fn a_panic_is_a_failure() {
         let work = || async { panic!("on purpose") };
-        assert!(matches!(on_threads(1, work).await, Err(NetworkError::Lost)));
+        assert!(matches!(on_threads(vec![work]).await, Err(NetworkError::Lost)));
     }
 }

@@ -275,17 +275,21 @@ impl Server {
         );
         let tls = |service| listeners.tls.clone().filter(|_| config.tls.covers(service));
         let (flight_tls, provisioning_tls) = (tls(TlsService::Flight), tls(TlsService::Provisioning));
-        let services = Services {
-            flight_at: (Arc::new(listeners.flight), flight_tls),
-            provisioning_at: listeners.provisioning.map(|socket| (Arc::new(socket), provisioning_tls)),
-            flight,
-            provisioning,
-            config: Arc::new(config),
-            connections,
-            stopped,
+        let drain = config.server.drain_s;
+        let services = Services { flight, provisioning, config: Arc::new(config), connections, stopped };
+        let entrances = Entrances {
+            flight: (listeners.flight, flight_tls),
+            provisioning: listeners.provisioning.map(|socket| (socket, provisioning_tls)),
         };
-        let (threads, drain) = (services.config.network_threads(), services.config.server.drain_s);
-        let serving = network::on_threads(threads, move || services.clone().serve());
+        let threads = services.config.network_threads();
+        let shared = (0..threads).map(|_| entrances.share()).collect::<Result<Vec<_>, _>>()?;
+        // When the threads take no connections any more, nobody does.
+        drop(entrances);
+        let serve = |entrances| {
+            let services = services.clone();
+            move || services.serve(entrances)
+        };
+        let serving = network::on_threads(shared.into_iter().map(serve).collect());
         tokio::pin!(serving);
         tokio::select! {
             served = &mut serving => return served.map(|()| Ended::Drained).map_err(ServerError::from),
@@ -331,14 +335,28 @@ async fn bind_shared(address: SocketAddr, key: &'static str) -> Result<(Socket, 
 }
 
 /// A socket that takes connections, and the certificates it shows.
-type Entrance = (Arc<Socket>, Option<Arc<Tls>>);
+type Entrance = (Socket, Option<Arc<Tls>>);
+
+/// Where connections come in.
+struct Entrances {
+    flight: Entrance,
+    /// Absent when both are served at one.
+    provisioning: Option<Entrance>,
+}
+
+impl Entrances {
+    fn share(&self) -> Result<Self, NetworkError> {
+        let share = |(socket, tls): &Entrance| Ok::<_, NetworkError>((network::share(socket)?, tls.clone()));
+        Ok(Self {
+            flight: share(&self.flight)?,
+            provisioning: self.provisioning.as_ref().map(share).transpose()?,
+        })
+    }
+}
 
 /// What each network thread serves.
 #[derive(Clone)]
 struct Services {
-    flight_at: Entrance,
-    /// Absent when both are served at one.
-    provisioning_at: Option<Entrance>,
     flight: FlightServiceServer<Flight>,
     provisioning: Provisioning,
     config: Arc<Config>,
@@ -348,21 +366,21 @@ struct Services {
 
 impl Services {
     /// Serves on this thread until the server stops and the last call has ended.
-    async fn serve(self) -> Result<(), NetworkError> {
+    async fn serve(self, entrances: Entrances) -> Result<(), NetworkError> {
         let flight = Routes::new(self.flight.clone());
-        match &self.provisioning_at {
-            None => self.serve_at(self.provisioning.clone().add_to(flight), &self.flight_at).await,
+        match entrances.provisioning {
+            None => self.serve_at(self.provisioning.clone().add_to(flight), entrances.flight).await,
             Some(entrance) => {
                 let provisioning = self.provisioning.clone().add_to(Routes::default());
                 let provisioning = self.serve_at(provisioning, entrance);
-                tokio::try_join!(self.serve_at(flight, &self.flight_at), provisioning).map(|_| ())
+                tokio::try_join!(self.serve_at(flight, entrances.flight), provisioning).map(|_| ())
             }
         }
     }
 
-    async fn serve_at(&self, routes: Routes, (socket, tls): &Entrance) -> Result<(), NetworkError> {
+    async fn serve_at(&self, routes: Routes, (socket, tls): Entrance) -> Result<(), NetworkError> {
         let (server, mut stopped) = (&self.config.server, self.stopped.clone());
-        let accepted = self.connections.accept(network::listener(socket)?, tls.clone());
+        let accepted = self.connections.accept(network::listener(socket)?, tls);
         let served = GrpcServer::builder()
             .max_concurrent_streams(server.max_streams_per_connection)
             .http2_max_header_list_size(server.max_header_bytes)
