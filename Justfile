@@ -28,6 +28,26 @@ bench-programs *NAMES:
 bench-peers *ARGS:
     cargo xtask bench peers {{ARGS}}
 
+# From nothing to the first row: new functions, known functions, the server's start
+bench-provisioning *ARGS:
+    cargo xtask bench provisioning {{ARGS}}
+
+# Ten thousand functions on one host, and many tenants at once
+bench-scale *ARGS:
+    cargo xtask bench scale {{ARGS}}
+
+# How the cost of an exchange grows
+bench-curves *ARGS:
+    cargo xtask bench curves {{ARGS}}
+
+# One exchange on one core and on two
+bench-cores *ARGS:
+    cargo xtask bench cores {{ARGS}}
+
+# Metering beside wasmtime's own and none, and how late calls are stopped
+bench-meters *ARGS:
+    cargo xtask bench meters {{ARGS}}
+
 # Fuzz everything that reads a stranger's bytes, or one TARGET: `just fuzz flight --seconds 300`
 fuzz TARGET="" *ARGS:
     cargo xtask fuzz {{ if TARGET == "" { "" } else { "--target " + TARGET } }} {{ARGS}}

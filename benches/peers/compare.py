@@ -5,21 +5,22 @@ FOLDER` for where `peers.json`, `peers.md` and `peers.svg` go.
 """
 
 import argparse
-import datetime
-import importlib.metadata
 import json
 import os
 import pathlib
-import platform
 import statistics
 import sys
 import time
 
 import pyarrow.flight as flight
 
-import plot
-from functions import BATCHES, cases
-from servers import Native, Vivarium, exchange, options, resident_bytes, stop
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "report"))
+
+import plot  # noqa: E402
+from machine import machine  # noqa: E402
+
+from functions import BATCHES, cases  # noqa: E402
+from servers import Native, Vivarium, exchange, options, resident_bytes, stop  # noqa: E402
 
 ONE_ROW_CALLS = 300
 
@@ -112,19 +113,6 @@ def starts(kinds, rounds):
     return found
 
 
-def machine():
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    return {
-        "processor": cpu,
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "pyarrow": importlib.metadata.version("pyarrow"),
-        "load at the start": os.getloadavg()[0],
-        "date": datetime.date.today().isoformat(),
-    }
-
-
 def table(names, rows, unit):
     """Markdown: a row of medians for each case, and how many times Vivarium's figure is the other's."""
     lines = [f"| {unit} | " + " | ".join(names) + " |", "|" + "---|" * (len(names) + 1)]
@@ -161,7 +149,8 @@ def report(folder, about, rates, calls, started):
     (folder / "peers.md").write_text(text)
     raw = {"machine": about, "rows a second": rates, "one row, s": calls, "start": started}
     (folder / "peers.json").write_text(json.dumps(raw, indent=1) + "\n")
-    (folder / "peers.svg").write_text(plot.bars("Million rows a second through Flight (log scale)", names, medians))
+    chart = plot.bars("Million rows a second through Flight (log scale)", names, medians)
+    (folder / "peers.svg").write_text(plot.page([chart]))
     print(f"\n{text}")
 
 

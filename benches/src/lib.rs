@@ -1,6 +1,12 @@
-//! What the benchmarks share: an engine, functions worth timing and batches to feed them.
+//! What the benchmarks share: an engine, functions worth timing and batches to feed them; a server, a client of
+//! it, and the report of what was found.
 
 #![expect(clippy::panic, reason = "a benchmark that cannot run has nobody to report to but its caller")]
+
+pub mod client;
+pub mod report;
+pub mod samples;
+pub mod server;
 
 use std::sync::Arc;
 
@@ -73,6 +79,13 @@ pub fn floats(rows: usize) -> RecordBatch {
 /// One column of short ASCII strings.
 pub fn strings(rows: usize) -> RecordBatch {
     batch(vec![Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("customer {row}"))))])
+}
+
+/// One column of ASCII strings of the same length.
+pub fn texts(rows: usize, length: usize) -> RecordBatch {
+    let text =
+        |row: usize| -> String { (0..length).map(|at| char::from(b'a' + ((row + at) % 26) as u8)).collect() };
+    batch(vec![Arc::new(StringArray::from_iter_values((0..rows).map(text)))])
 }
 
 /// Type of [`decimals`]: enough digits for twice each of them.

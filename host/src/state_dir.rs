@@ -11,6 +11,16 @@ pub(crate) const TEMPORARY_PREFIX: &str = ".writing-";
 /// Writes a file at most one directory below `root`, which is created: under another name, flushed to
 /// disk, then renamed.
 pub(crate) fn write(root: &Dir, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    put(root, path, bytes, true)
+}
+
+/// Writes a file likewise, which may be lost, empty or damaged after a failure of the machine: for what can be
+/// made again, and is checked when it is read. Flushing some hundred KiB takes as long as making them.
+pub(crate) fn write_unflushed(root: &Dir, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    put(root, path, bytes, false)
+}
+
+fn put(root: &Dir, path: &Path, bytes: &[u8], flush: bool) -> std::io::Result<()> {
     let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
         return Err(ErrorKind::InvalidInput.into());
     };
@@ -22,13 +32,14 @@ pub(crate) fn write(root: &Dir, path: &Path, bytes: &[u8]) -> std::io::Result<()
     let temporary = format!("{TEMPORARY_PREFIX}{}", name.to_string_lossy());
     let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
     let mut file = directory.open_with(&temporary, &options)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let flushed = |file: &cap_std::fs::File| if flush { file.sync_all() } else { Ok(()) };
+    let written = file.write_all(bytes).and_then(|()| flushed(&file));
     if let Err(error) = written.and_then(|()| directory.rename(&temporary, &directory, name)) {
         // Best effort: the write has failed already, and the next start removes it as well.
         let _ = directory.remove_file(&temporary);
         return Err(error);
     }
-    directory.open(".")?.sync_all()
+    if flush { directory.open(".")?.sync_all() } else { Ok(()) }
 }
 
 /// Creates a directory for its owner only, unless it is there.

@@ -1,8 +1,9 @@
 //! `cargo xtask bench`: the benchmarks, and what bounds them.
 
+use std::path::PathBuf;
 use std::process::Command;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::clients::{self, Clients};
 use crate::guest;
@@ -25,6 +26,16 @@ pub(crate) enum Bench {
         /// Names of programs; without any, all run.
         names: Vec<String>,
     },
+    /// From nothing to the first row: new functions, known functions, the server's start
+    Provisioning(House),
+    /// Ten thousand functions on one host, and many tenants at once
+    Scale(House),
+    /// How the cost of an exchange grows with rows, columns, the size of batches, the length of text
+    Curves(House),
+    /// One exchange on one core and on two
+    Cores(House),
+    /// Metering beside wasmtime's own and none, and how late calls are stopped
+    Meters(House),
     /// The server beside databend-udf's, through one client; a table and a plot in `benches/results`
     Peers {
         /// Arguments for `benches/peers/compare.py`, such as `--rounds 9`.
@@ -33,11 +44,24 @@ pub(crate) enum Bench {
     },
 }
 
+/// Where the results of a benchmark go.
+#[derive(Debug, Args)]
+pub(crate) struct House {
+    /// Folder for the table, the plot and the figures; `benches/results` by default.
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
 /// Builds what a benchmark needs and runs it.
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Parts { arguments } => parts(arguments),
         Bench::Programs { names } => programs(names),
+        Bench::Provisioning(to) => house("provisioning", to),
+        Bench::Scale(to) => house("scale", to),
+        Bench::Curves(to) => house("curves", to),
+        Bench::Cores(to) => house("cores", to),
+        Bench::Meters(to) => house("meters", to),
         Bench::Peers { arguments } => peers(arguments),
     }
 }
@@ -64,6 +88,34 @@ fn programs(names: &[String]) -> anyhow::Result<()> {
 
     let mut bench = product::cargo(&workspace, &["bench", "--workspace", "--bench", "programs", "--"]);
     product::succeed(bench.args(names).env("VIVARIUM_NATIVE_PYTHON", clients.python()))
+}
+
+/// A benchmark of `benches/house`, and the page and the plot of what it found.
+fn house(name: &str, to: &House) -> anyhow::Result<()> {
+    let context = guest::context()?;
+    guest::build(&context)?;
+    let clients = Clients::install(&context)?;
+    let workspace = context.workspace.clone();
+    drop(context);
+
+    let binary = product::build(&workspace)?;
+    let folder = tempfile::tempdir()?;
+    let found = folder.path().join("found.json");
+    let mut bench = product::cargo(&workspace, &["bench", "--workspace", "--bench", "house", "--", name]);
+    bench
+        .arg("--output")
+        .arg(&found)
+        .env("VIVARIUM_BINARY", &binary)
+        .env("VIVARIUM_CACHE_DIR", binary.with_file_name("vivarium-bench-cache"));
+    product::succeed(&mut bench)?;
+    let mut render = Command::new(clients.python());
+    render
+        .arg("-B")
+        .arg(workspace.join("benches/report/render.py"))
+        .arg(&found)
+        .arg(to.output.clone().unwrap_or_else(|| workspace.join("benches/results")))
+        .env("PYTHONPATH", clients.packages());
+    product::succeed(&mut render)
 }
 
 fn peers(arguments: &[String]) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vivarium_host::config::{Config, LogFormat, StatusAddress};
+use vivarium_host::descriptors;
 use vivarium_host::hardening::Hardened;
 use vivarium_host::logging;
 use vivarium_host::server::{Ended, Listeners, Reload, Server};
@@ -112,14 +113,14 @@ impl Arguments {
             return Ok(super::check::check(&config, file.as_deref()));
         }
         logging::start(&config.logging)?;
+        descriptors::raise_limit();
         // Before there is another thread.
         let hardened = Hardened::enter(&config)?;
         hardened.log();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .thread_name("network")
             .build()
-            .context("cannot start the network threads")?;
+            .context("cannot start the thread for signals and status")?;
         let ended = runtime.block_on(serve(config, hardened, began))?;
         // Workers may be inside a guest; nobody waits for them any more.
         runtime.shutdown_background();

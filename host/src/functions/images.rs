@@ -14,6 +14,7 @@ use super::materials::{Materials, Preparer};
 use super::registry::Version;
 use super::store::{Store, StoredImage};
 use crate::config::Config;
+use crate::descriptors;
 use crate::metrics::{ImageOutcome, Metrics};
 use crate::packages::{Fault, Packages};
 use crate::workers::{WorkerError, WorkerPool};
@@ -87,7 +88,7 @@ impl Images {
             limits: config.build_limits.clone(),
             store,
             resident: Mutex::default(),
-            max_resident: config.server.max_resident_images.get(),
+            max_resident: descriptors::images(config.server.max_resident_images),
             metrics,
             fuel,
         });

@@ -76,6 +76,8 @@ pub struct Functions {
     capabilities: Capabilities,
     code_bytes: u64,
     image_wait: Duration,
+    /// A call that runs for longer gives up its place among the workers.
+    long_call: Duration,
     token_header: String,
     metrics: Arc<Metrics>,
 }
@@ -145,6 +147,7 @@ impl Functions {
             capabilities: Capabilities::default(),
             code_bytes: config.build_limits.code_bytes,
             image_wait: Duration::from_secs(config.server.image_wait_s),
+            long_call: Duration::from_millis(config.server.long_call_ms),
             token_header: config.headers.token.clone(),
             metrics,
         })
@@ -237,6 +240,9 @@ impl Functions {
             self.forget(&retired, "retired to make room for another version").await;
         }
         let version = added.version;
+        // It is built while the definition goes to disk.
+        self.images.retry(&version);
+        let started = self.images.refresh(&version).and_then(|()| self.images.ensure(&version));
         if added.is_new {
             if let Err(error) = self.keep(&version).await {
                 tracing::error!(tenant, function = version.name(), error = %error, "cannot keep a function");
@@ -245,9 +251,7 @@ impl Functions {
             }
             tracing::info!(tenant, function = version.name(), version = %version.id.short(), "provisioned");
         }
-        self.images.retry(&version);
-        self.images.refresh(&version)?;
-        self.images.ensure(&version)?;
+        started?;
         self.look_at_keys(Look::Regular);
         let token = self.tokens.issue(tenant, version.name(), version.id.prefix(), now)?;
         Ok(Provisioned { version: version.id.clone(), token, known: !added.is_new })
@@ -341,6 +345,7 @@ impl Functions {
             capabilities: self.capabilities.clone(),
             demand,
             workers: Arc::clone(&self.workers),
+            long_call: self.long_call,
             metrics: Arc::clone(&self.metrics),
             fuel: Arc::clone(&self.fuel),
         };

@@ -4,7 +4,8 @@
 //! function's definition, and `images/<tenant>/<version>.image` its image. `<tenant>` is a hash of
 //! the tenant's name and `<version>` the definition's digest, so no name from outside ever becomes
 //! a path. Files appear whole or not at all: they are written under another name, flushed to disk
-//! and renamed. All access goes through one directory handle that cannot be left.
+//! and renamed. Images are not flushed: what a failure of the machine makes of one is found out by its digest,
+//! and it is built again. All access goes through one directory handle that cannot be left.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -152,7 +153,8 @@ impl Store {
         let mut content = serde_json::to_vec(materials).map_err(|error| failed(error.into()))?;
         content.push(b'\n');
         content.extend_from_slice(bytes);
-        self.write(&path, &content).map_err(failed)
+        // The image's own digest tells whether all of it came to disk.
+        state_dir::write_unflushed(&self.root, &path, &content).map_err(failed)
     }
 
     /// The key of [`EnvironmentMark`]s, made when it does not exist.
