@@ -238,6 +238,7 @@ impl Shared {
         let mut kept: Vec<_> =
             versions.into_iter().filter_map(|version| Some((time(&version)?, version))).collect();
         kept.sort_by_key(|(time, _)| Reverse(*time));
+        let limit = limit.min(self.max_resident);
         let loaded = kept.iter().take(limit).filter(|(_, version)| self.load_if_absent(version)).count();
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(loaded, kept = kept.len(), took_ms, "images of the last run");
