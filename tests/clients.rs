@@ -135,6 +135,28 @@ fn provisioned_functions_survive_a_restart() {
     server.check("check_restart.py", &["call", headers]);
 }
 
+#[test]
+fn images_are_in_memory_again_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let headers = folder.path().join("headers.json");
+    let headers = headers.to_str().expect("a path in UTF-8");
+    let start = |images: &str| {
+        let config = format!("[server]\nnumpy_at_start = false\nimages_at_start = {images}\n{CONFIG}");
+        Server::start(folder.path(), &config)
+    };
+    let server = start("32");
+    server.check("check_restart.py", &["provision", headers]);
+    assert_eq!(server.terminate(), Some(0), "a graceful end");
+    // Of the two the one that is not called here was built last; then the called one is used last.
+    for (at_start, with_the_called_one) in [("1", "2"), ("1", "1"), ("0", "1"), ("2", "2")] {
+        let server = start(at_start);
+        server.check("check_restart.py", &["images", headers, at_start]);
+        server.check("check_restart.py", &["call", headers]);
+        server.check("check_restart.py", &["images", headers, with_the_called_one]);
+        assert_eq!(server.terminate(), Some(0), "a graceful end");
+    }
+}
+
 /// A file for the server or its clients.
 fn keep(folder: &Path, name: &str, text: &str) {
     let path = folder.join(name);
@@ -233,4 +255,27 @@ file = {environment:?}
         server.check("check_dependencies.py", &[phase, path, &port]);
         assert_eq!(server.terminate(), Some(0), "a graceful end");
     }
+}
+
+/// Some of `host/packages/popular.toml`: with dependencies, with data files, in our own pure-Python build, without
+/// a module of the standard library that the sandbox lacks, and without a pure-Python wheel.
+#[test]
+fn compat_packages_that_authors_reach_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = format!("{CONFIG}\n[packages]\nresolver = {:?}\n", uv());
+    let server = Server::start(folder.path(), &config);
+    let packages = [
+        "certifi==2026.10.18",
+        "jinja2==3.1.6",
+        "lxml==6.0.0",
+        "msgpack",
+        "phonenumbers==9.0.43",
+        "python-slugify==9.2.0",
+        "pytz==2026.6",
+        "pyyaml",
+        "simpleeval==1.0.7",
+        "sortedcontainers==2.4.0",
+    ];
+    server.check("check_packages.py", &packages);
+    assert_eq!(server.terminate(), Some(0), "a graceful end");
 }

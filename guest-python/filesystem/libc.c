@@ -1,6 +1,7 @@
 /* Functions that the C library lacks, or that must not be its own. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "descriptor.h"
@@ -38,4 +39,18 @@ int dup(int fd)
         errno = error;
     }
     return other;
+}
+
+/* zig's version measures the whole string before it looks for anything. CPython's tokenizer asks it for
+ * the end of every line, so that compiling a file took time by the square of the file's size. */
+char *strchr(const char *text, int wanted)
+{
+    char byte = (char)wanted;
+    while (*text != byte) {
+        if (*text == '\0') {
+            return NULL;
+        }
+        text++;
+    }
+    return (char *)text;
 }

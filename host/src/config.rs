@@ -96,12 +96,22 @@ pub struct ServerConfig {
     /// the first time, when it is compiled), instead of when a function first needs it. Default: true.
     pub numpy_at_start: bool,
 
-    /// Threads that run guest code; one tenant holds at most `tenants.max_workers` of them.
-    /// Default: 0, four for each core.
+    /// Threads that run guest code, besides those whose calls have run for long (`long_call_ms`); one
+    /// tenant holds at most `tenants.max_workers` of both. Default: 0, one for each core.
     pub workers: usize,
     /// Threads that build images, apart from the workers so that builds never delay calls. One
     /// tenant holds at most half of them, rounded up. Default: 4.
     pub build_workers: NonZeroUsize,
+    /// A call that has run for so long, in ms, lets others in its place: it counts against the threads of
+    /// its tenant only, and goes on at a lower priority. Default: 5.
+    pub long_call_ms: u64,
+    /// The priority of long calls: niceness, 0 (like all others) to 19 (behind all others). Threads that
+    /// build images have half of it. Without effect where threads have no priorities (anywhere but
+    /// Linux). Default: 5, a third of the share of others.
+    pub long_call_nice: u8,
+    /// Threads that serve connections; each connection stays on one of them. Default: 0, one for two
+    /// cores.
+    pub network_threads: usize,
     /// Batches, and images to build, that may wait for a thread; more are refused. Default: 4096.
     pub max_queued_jobs: usize,
 
@@ -130,6 +140,9 @@ pub struct ServerConfig {
     /// 2 MiB and up to two descriptors: fewer stay where half of the process's limit on descriptors is not
     /// enough. Default: 1000.
     pub max_resident_images: NonZeroUsize,
+    /// Images that are loaded from disk at the start, in the background: those that were last built or
+    /// loaded, with their interpreters. All others are loaded when they are called. Default: 32.
+    pub images_at_start: usize,
 
     /// Largest gRPC message that is accepted, in bytes. Default: 64 MiB.
     pub max_message_bytes: usize,
@@ -178,6 +191,9 @@ impl Default for ServerConfig {
             numpy_at_start: true,
             workers: 0,
             build_workers: nonzero(4),
+            long_call_ms: 5,
+            long_call_nice: 5,
+            network_threads: 0,
             max_queued_jobs: 4096,
             max_concurrent_exchanges: nonzero(64),
             sandboxes_per_exchange: 0,
@@ -187,6 +203,7 @@ impl Default for ServerConfig {
             failure_memory_s: 60,
             host_memory_bytes: 20 << 30,
             max_resident_images: nonzero(1000),
+            images_at_start: 32,
             max_message_bytes: 64 << 20,
             max_batch_rows: 1 << 24,
             max_dictionary_bytes: 64 << 20,
@@ -378,6 +395,9 @@ impl Config {
         if let Err(problem) = self.classes.check(room) {
             return error("classes", &problem);
         }
+        if server.long_call_nice > 19 {
+            return error("server.long_call_nice", "must lie between 0 and 19");
+        }
         if !(16 << 10..=1 << 31).contains(&server.max_message_bytes) {
             return error("server.max_message_bytes", "must lie between 16384 and 2147483648");
         }
@@ -426,10 +446,21 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let or = |configured: usize, default: usize| if configured == 0 { default } else { configured };
         PoolSize {
-            threads: or(self.server.workers, cores.saturating_mul(4)),
+            threads: or(self.server.workers, cores),
             threads_of_tenant: or(self.tenants.max_workers, cores),
             stack_bytes: WORKER_STACK_BYTES,
             max_queued: self.server.max_queued_jobs,
+            nice: 0,
+            long_job_nice: self.server.long_call_nice,
+        }
+    }
+
+    /// Threads that serve connections.
+    pub fn network_threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        match self.server.network_threads {
+            0 => cores.div_ceil(2),
+            configured => configured,
         }
     }
 
@@ -444,7 +475,8 @@ impl Config {
     /// The pool that builds images.
     pub fn build_pool(&self) -> PoolSize {
         let threads = self.server.build_workers.get();
-        PoolSize { threads, threads_of_tenant: threads.div_ceil(2), ..self.worker_pool() }
+        let nice = self.server.long_call_nice / 2;
+        PoolSize { threads, threads_of_tenant: threads.div_ceil(2), nice, ..self.worker_pool() }
     }
 
     /// Memory that exchanges may be promised at the same time, in bytes: what builds leave of

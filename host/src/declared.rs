@@ -179,8 +179,9 @@ pub fn load(
     for path in paths {
         let code = read_source(path, limits.code_bytes)?;
         let filename = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (materials, files) = functions::of_script(packages, &code)
-            .map_err(|error| DeclaredError::Packages { path: path.clone(), error: Box::new(error) })?;
+        let (materials, files) =
+            functions::of_script(&code, |requirements| packages.collect(requirements))
+                .map_err(|error| DeclaredError::Packages { path: path.clone(), error: Box::new(error) })?;
         let interpreter = materials.interpreter;
         let module = ModuleSource { filename, code, interpreter, files, ..ModuleSource::default() };
         let declarations = describe(engine, &module, limits)

@@ -20,6 +20,7 @@ pub mod imports;
 pub mod local;
 pub mod logging;
 pub mod metrics;
+pub mod network;
 pub mod observe;
 pub mod packages;
 pub mod provisioning;

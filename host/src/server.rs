@@ -1,11 +1,12 @@
 //! The server: listeners, services, the way down.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as Socket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_flight::flight_service_server::FlightServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,6 +20,7 @@ use crate::declared::{self, DeclaredError};
 use crate::flight::Flight;
 use crate::functions::{Functions, StartError};
 use crate::metrics::Metrics;
+use crate::network::{self, NetworkError};
 use crate::observe::{self, Observed};
 use crate::provisioning::{Provisioning, Workers};
 use crate::tls::{Tls, TlsError, TlsService};
@@ -40,9 +42,9 @@ pub struct Server {
 /// Bound addresses: clients can connect and wait from here on.
 #[derive(Debug)]
 pub struct Listeners {
-    flight: TcpListener,
+    flight: Socket,
     /// Absent when the Flight listener serves provisioning too.
-    provisioning: Option<TcpListener>,
+    provisioning: Option<Socket>,
     /// Absent when nobody may watch.
     status: Option<TcpListener>,
     addresses: Addresses,
@@ -109,9 +111,9 @@ pub enum ServerError {
     /// A file of functions cannot be served.
     #[error(transparent)]
     Declared(Box<DeclaredError>),
-    /// The transport failed.
-    #[error("the gRPC server failed")]
-    Transport(#[from] tonic::transport::Error),
+    /// Connections cannot be served.
+    #[error("connections cannot be served")]
+    Network(#[from] NetworkError),
 }
 
 /// How a server ended.
@@ -132,12 +134,13 @@ impl Listeners {
     pub async fn bind(config: &Config) -> Result<Self, ServerError> {
         let server = &config.server;
         let tls = Tls::open(&config.tls)?.map(Arc::new);
-        let (flight, flight_address) = bind(server.flight_address, "flight_address").await?;
+        let (flight, flight_address) = bind_shared(server.flight_address, "flight_address").await?;
         let one_port = server.flight_address == server.provisioning_address;
         let (provisioning, provisioning_address) = if one_port {
             (None, flight_address)
         } else {
-            let (listener, address) = bind(server.provisioning_address, "provisioning_address").await?;
+            let (listener, address) =
+                bind_shared(server.provisioning_address, "provisioning_address").await?;
             (Some(listener), address)
         };
         let status = match server.status_address.0 {
@@ -217,6 +220,9 @@ impl Server {
             );
             functions.publish(function);
         }
+        if config.server.images_at_start > 0 {
+            functions.load_images(config.server.images_at_start).map_err(StartError::Thread)?;
+        }
         let (functions, workers) = (Arc::new(functions), Arc::new(workers));
         Ok(Self { config, functions, workers, metrics, listeners })
     }
@@ -235,7 +241,7 @@ impl Server {
     /// time and until `abort` is done.
     ///
     /// # Errors
-    /// [`ServerError::Transport`].
+    /// [`ServerError::Network`].
     pub async fn run(
         self,
         shutdown: impl Future<Output = ()> + Send,
@@ -269,34 +275,31 @@ impl Server {
         );
         let tls = |service| listeners.tls.clone().filter(|_| config.tls.covers(service));
         let (flight_tls, provisioning_tls) = (tls(TlsService::Flight), tls(TlsService::Provisioning));
-        let serving = async {
-            match listeners.provisioning {
-                None => {
-                    let routes = provisioning.add_to(Routes::new(flight));
-                    serve(&config, routes, (listeners.flight, flight_tls), &connections, stopped).await
-                }
-                Some(listener) => {
-                    let (flight, provisioning) =
-                        (Routes::new(flight), provisioning.add_to(Routes::default()));
-                    let flight_at = (listeners.flight, flight_tls);
-                    let first = serve(&config, flight, flight_at, &connections, stopped.clone());
-                    let provisioning_at = (listener, provisioning_tls);
-                    let second = serve(&config, provisioning, provisioning_at, &connections, stopped);
-                    tokio::try_join!(first, second).map(|_| ())
-                }
-            }
+        let drain = config.server.drain_s;
+        let services = Services { flight, provisioning, config: Arc::new(config), connections, stopped };
+        let entrances = Entrances {
+            flight: (listeners.flight, flight_tls),
+            provisioning: listeners.provisioning.map(|socket| (socket, provisioning_tls)),
         };
+        let threads = services.config.network_threads();
+        let shared = (0..threads).map(|_| entrances.share()).collect::<Result<Vec<_>, _>>()?;
+        // When the threads take no connections any more, nobody does.
+        drop(entrances);
+        let serve = |entrances| {
+            let services = services.clone();
+            move || services.serve(entrances)
+        };
+        let serving = network::on_threads(shared.into_iter().map(serve).collect());
         tokio::pin!(serving);
         tokio::select! {
             served = &mut serving => return served.map(|()| Ended::Drained).map_err(ServerError::from),
             () = shutdown => {}
         }
         stop.send_replace(true);
-        let drain = Duration::from_secs(config.server.drain_s);
-        tracing::info!(limit_s = config.server.drain_s, "draining");
+        tracing::info!(limit_s = drain, "draining");
         tokio::select! {
             served = &mut serving => return served.map(|()| Ended::Drained).map_err(ServerError::from),
-            () = tokio::time::sleep(drain) => {}
+            () = tokio::time::sleep(Duration::from_secs(drain)) => {}
             () = abort => {}
         }
         // Clients are told; those that do not listen are not waited for.
@@ -324,25 +327,72 @@ async fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, So
     Ok((listener, bound))
 }
 
-async fn serve(
-    config: &Config,
-    routes: Routes,
-    (listener, tls): (TcpListener, Option<Arc<Tls>>),
-    connections: &Connections,
-    mut stopped: watch::Receiver<bool>,
-) -> Result<(), tonic::transport::Error> {
-    let server = &config.server;
-    GrpcServer::builder()
-        .max_concurrent_streams(server.max_streams_per_connection)
-        .http2_max_header_list_size(server.max_header_bytes)
-        .initial_stream_window_size(server.stream_window_bytes)
-        .initial_connection_window_size(server.connection_window_bytes)
-        .http2_keepalive_interval(Some(Duration::from_secs(server.keepalive_interval_s.max(1))))
-        .http2_keepalive_timeout(Some(Duration::from_secs(server.keepalive_timeout_s.max(1))))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(connections.accept(listener, tls), async move {
-            // An error means that the sender is gone, which is a reason to stop as well.
-            let _ = stopped.wait_for(|stop| *stop).await;
+/// Binds an address for the network threads, each of which makes a listener of it.
+async fn bind_shared(address: SocketAddr, key: &'static str) -> Result<(Socket, SocketAddr), ServerError> {
+    let (listener, bound) = bind(address, key).await?;
+    let socket = listener.into_std().map_err(|source| ServerError::Bind { address, key, source })?;
+    Ok((socket, bound))
+}
+
+/// A socket that takes connections, and the certificates it shows.
+type Entrance = (Socket, Option<Arc<Tls>>);
+
+/// Where connections come in.
+struct Entrances {
+    flight: Entrance,
+    /// Absent when both are served at one.
+    provisioning: Option<Entrance>,
+}
+
+impl Entrances {
+    fn share(&self) -> Result<Self, NetworkError> {
+        let share = |(socket, tls): &Entrance| Ok::<_, NetworkError>((network::share(socket)?, tls.clone()));
+        Ok(Self {
+            flight: share(&self.flight)?,
+            provisioning: self.provisioning.as_ref().map(share).transpose()?,
         })
-        .await
+    }
+}
+
+/// What each network thread serves.
+#[derive(Clone)]
+struct Services {
+    flight: FlightServiceServer<Flight>,
+    provisioning: Provisioning,
+    config: Arc<Config>,
+    connections: Connections,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Services {
+    /// Serves on this thread until the server stops and the last call has ended.
+    async fn serve(self, entrances: Entrances) -> Result<(), NetworkError> {
+        let flight = Routes::new(self.flight.clone());
+        match entrances.provisioning {
+            None => self.serve_at(self.provisioning.clone().add_to(flight), entrances.flight).await,
+            Some(entrance) => {
+                let provisioning = self.provisioning.clone().add_to(Routes::default());
+                let provisioning = self.serve_at(provisioning, entrance);
+                tokio::try_join!(self.serve_at(flight, entrances.flight), provisioning).map(|_| ())
+            }
+        }
+    }
+
+    async fn serve_at(&self, routes: Routes, (socket, tls): Entrance) -> Result<(), NetworkError> {
+        let (server, mut stopped) = (&self.config.server, self.stopped.clone());
+        let accepted = self.connections.accept(network::listener(socket)?, tls);
+        let served = GrpcServer::builder()
+            .max_concurrent_streams(server.max_streams_per_connection)
+            .http2_max_header_list_size(server.max_header_bytes)
+            .initial_stream_window_size(server.stream_window_bytes)
+            .initial_connection_window_size(server.connection_window_bytes)
+            .http2_keepalive_interval(Some(Duration::from_secs(server.keepalive_interval_s.max(1))))
+            .http2_keepalive_timeout(Some(Duration::from_secs(server.keepalive_timeout_s.max(1))))
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(accepted, async move {
+                // An error means that the sender is gone, which is a reason to stop as well.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            });
+        Ok(served.await?)
+    }
 }

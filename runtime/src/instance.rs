@@ -7,6 +7,8 @@ mod scalar;
 mod stream;
 mod table;
 
+use std::time::Duration;
+
 use crate::admission::Reservation;
 use crate::call::CallError;
 use crate::exchange::InputPlan;
@@ -202,6 +204,14 @@ impl Instance {
     /// A handle that stops this instance from another thread.
     pub fn canceller(&self) -> Canceller {
         self.guest.state().meter.canceller().clone()
+    }
+
+    /// Calls `tell` for each operation that runs for longer than `after`, once and on the operation's own
+    /// thread: whoever runs calls can lower the thread's priority, or let another in its place. It is
+    /// noticed between two slices of fuel, within about a millisecond of the guest's running time, and by
+    /// a guest that sleeps; time in which a guest waits for its input does not count.
+    pub fn tell_of_long_calls(&mut self, after: Duration, tell: impl FnMut() + Send + 'static) {
+        self.guest.state_mut().meter.tell_of_long_calls(after, Box::new(tell));
     }
 
     /// Whether an earlier error has made the instance unusable.

@@ -59,6 +59,18 @@ pub(crate) enum Stop {
     Cancelled,
 }
 
+/// Somebody to be told of calls that run long.
+struct LongCalls {
+    after: Duration,
+    tell: Box<dyn FnMut() + Send>,
+}
+
+impl std::fmt::Debug for LongCalls {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("LongCalls").field("after", &self.after).finish_non_exhaustive()
+    }
+}
+
 /// Account of one call. The guest counts its current slice down itself.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -71,6 +83,9 @@ pub(crate) struct Meter {
     allowed: Duration,
     deadline: Instant,
     canceller: Canceller,
+    long_calls: Option<LongCalls>,
+    /// From when on the running call is a long one; none once it is known to be one.
+    long_from: Option<Instant>,
 }
 
 impl Meter {
@@ -84,7 +99,14 @@ impl Meter {
             allowed: Duration::ZERO,
             deadline: Instant::now(),
             canceller,
+            long_calls: None,
+            long_from: None,
         }
+    }
+
+    /// Tells of each call that runs for longer than `after`, once, on the call's own thread.
+    pub(crate) fn tell_of_long_calls(&mut self, after: Duration, tell: Box<dyn FnMut() + Send>) {
+        self.long_calls = Some(LongCalls { after, tell });
     }
 
     /// Starts the account of a call and returns its first slice.
@@ -108,11 +130,13 @@ impl Meter {
     /// Moves the deadline by time that the guest is not to blame for.
     pub(crate) fn extend(&mut self, waited: Duration) {
         self.deadline = self.deadline.checked_add(waited).unwrap_or(self.deadline);
+        self.long_from = self.long_from.and_then(|from| from.checked_add(waited));
     }
 
     fn start(&mut self) -> i64 {
         let now = Instant::now();
         self.deadline = now.checked_add(self.allowed).unwrap_or(now);
+        self.long_from = self.long_calls.as_ref().and_then(|long| now.checked_add(long.after));
         self.granted = 0;
         self.grant(0)
     }
@@ -142,13 +166,21 @@ impl Meter {
         Ok(self.grant(used))
     }
 
-    /// Fails when the call has been cancelled or its deadline has passed.
-    pub(crate) fn check(&self) -> Result<(), Stop> {
+    /// Fails when the call has been cancelled or its deadline has passed. Tells of a call that has become
+    /// a long one.
+    pub(crate) fn check(&mut self) -> Result<(), Stop> {
         if self.canceller.is_cancelled() {
             return Err(Stop::Cancelled);
         }
-        if Instant::now() >= self.deadline {
+        let now = Instant::now();
+        if now >= self.deadline {
             return Err(Stop::Deadline);
+        }
+        if self.long_from.is_some_and(|from| now >= from) {
+            self.long_from = None;
+            if let Some(long) = &mut self.long_calls {
+                (long.tell)();
+            }
         }
         Ok(())
     }
@@ -218,6 +250,26 @@ mod tests {
     fn an_absurd_overdraft_is_out_of_fuel() {
         let (mut meter, _) = meter(u64::MAX);
         assert_eq!(meter.refill(i64::MIN), Err(Stop::Fuel));
+    }
+
+    #[test]
+    fn a_long_call_is_told_once() {
+        let told = Arc::new(AtomicU64::new(0));
+        let (mut meter, count) = (Meter::new(Canceller::default()), Arc::clone(&told));
+        let tell = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        };
+        meter.tell_of_long_calls(Duration::from_millis(20), Box::new(tell));
+        let mut calls = 0;
+        for waited in [Duration::ZERO, Duration::from_secs(3600)] {
+            meter.begin(1, Duration::MAX);
+            meter.extend(waited);
+            std::thread::sleep(Duration::from_millis(25));
+            meter.check().unwrap();
+            meter.check().unwrap();
+            calls += u64::from(waited.is_zero());
+            assert_eq!(told.load(Ordering::Relaxed), calls, "waiting does not count");
+        }
     }
 
     #[test]

@@ -390,6 +390,30 @@ fn concurrent_equal_requests_resolve_once() {
 }
 
 #[test]
+fn attack_the_resolvers_own_cache_does_not_grow_for_ever() {
+    fn files(folder: &Path) -> usize {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let count = |path: PathBuf| if path.is_dir() { files(&path) } else { 1 };
+        entries.map(|entry| count(entry.path())).sum()
+    }
+    let names: Vec<String> = (0..6).map(|number| format!("a{number}")).collect();
+    let wheels: Vec<Wheel> = names.iter().map(|name| Wheel::new(name, "1").module("")).collect();
+    for (limit, is_left) in [(1 << 30, true), (1, false)] {
+        let place = Place::new(&wheels);
+        let config = PackagesConfig { max_resolver_cache_bytes: limit, ..place.offline() };
+        let packages = place.packages(&config);
+        // Emptied between and beside others, and no function notices.
+        std::thread::scope(|scope| {
+            for name in &names {
+                let packages = &packages;
+                scope.spawn(move || collect(packages, &[name]).expect("packages"));
+            }
+        });
+        assert_eq!(files(&place.cache().join("packages/resolver/cache")) > 0, is_left, "{limit}");
+    }
+}
+
+#[test]
 fn choices_live_as_long_as_the_operator_says() {
     let place = Place::new(&[Wheel::new("a", "1").module("")]);
     let (program, log) = counting(place.folder.path());

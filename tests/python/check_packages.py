@@ -1,6 +1,6 @@
 """Packages through the server: what host/packages/popular.toml lists is provisioned and called.
 
-usage: check_packages.py [NAME...] (default: all; needs the network)
+Usage: check_packages.py [NAME[==VERSION]...] (default: all, the newest; needs the network)
 """
 
 import pathlib
@@ -17,16 +17,16 @@ LIST = pathlib.Path(__file__).parents[2] / "host/packages/popular.toml"
 ROW = pa.array([1], pa.int64())
 
 
-def call(entry):
+def call(entry, requirement):
     """What the function answers, as text."""
     code = f"{entry.get('import', '')}\ndef call(x):\n    return str({entry.get('run', 'x')})\n"
-    return Function(code, "call", ["BIGINT"], "VARCHAR", packages=[entry["name"]])(ROW)[0]
+    return Function(code, "call", ["BIGINT"], "VARCHAR", packages=[requirement])(ROW)[0]
 
 
-def problem(entry):
+def problem(entry, requirement):
     """How the answer differs from what is expected; None if it does not."""
     try:
-        answer = call(entry)
+        answer = call(entry, requirement)
     except (grpc.RpcError, flight.FlightError, pa.ArrowException) as error:
         text = str(error)
         expected = "the sandbox loads no native code" if entry.get("refused") else entry.get("fails")
@@ -37,14 +37,10 @@ def problem(entry):
 
 
 def main():
-    wanted = sys.argv[1:]
-    entries = tomllib.loads(LIST.read_text())["package"]
-    problems = {}
-    for entry in entries:
-        if not wanted or entry["name"] in wanted:
-            if found := problem(entry):
-                problems[entry["name"]] = found
-    assert not problems, "\n".join(f"{name}: {text}" for name, text in problems.items())
+    entries = {entry["name"]: entry for entry in tomllib.loads(LIST.read_text())["package"]}
+    found = {requirement: problem(entries[requirement.partition("==")[0]], requirement) for requirement in sys.argv[1:] or entries}
+    problems = [f"{requirement}: {text}" for requirement, text in found.items() if text]
+    assert not problems, "\n".join(problems)
 
 
 main()

@@ -247,12 +247,14 @@ impl Arguments {
     }
 
     /// The packages that the source asks for in a block of inline metadata (PEP 723), under the default
-    /// policy.
+    /// policy. Without such a block nothing of packages is opened.
     fn materials(&self, source: &Source) -> Result<(Materials, FunctionFiles), Failure> {
-        let cache_dir = self.cache_dir.clone().or_else(local::default_cache_dir);
-        let cache_dir = cache_dir.unwrap_or_else(|| std::env::temp_dir().join("vivarium-packages"));
-        let packages = Packages::new(&PackagesConfig::default(), &cache_dir).map_err(Failure::usage)?;
-        functions::of_script(&packages, &source.code).map_err(Failure::usage)
+        functions::of_script(&source.code, |requirements| {
+            let cache_dir = self.cache_dir.clone().or_else(local::default_cache_dir);
+            let cache_dir = cache_dir.unwrap_or_else(|| std::env::temp_dir().join("vivarium-packages"));
+            let packages = Packages::new(&PackagesConfig::default(), &cache_dir).map_err(Failure::usage)?;
+            Ok(packages.collect(requirements)?)
+        })
     }
 
     /// The function that was asked for, if a decorator declares it.

@@ -117,11 +117,10 @@ impl Arguments {
         // Before there is another thread.
         let hardened = Hardened::enter(&config)?;
         hardened.log();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .thread_name("network")
             .build()
-            .context("cannot start the network threads")?;
+            .context("cannot start the thread for signals and status")?;
         let ended = runtime.block_on(serve(config, hardened, began))?;
         // Workers may be inside a guest; nobody waits for them any more.
         runtime.shutdown_background();

@@ -1,7 +1,9 @@
 //! Images on their way to memory: built once, kept on disk, loaded again when they are needed.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use vivarium_runtime::{BuildError, BuildLimits, CallError, Engine, EngineUsage, Image};
@@ -111,19 +113,18 @@ impl Images {
 
     /// Takes on a version whose state is one of those, and works on it in the background.
     fn claim(&self, version: &Arc<Version>, takes: impl Fn(&ImageState) -> bool) -> Result<(), WorkerError> {
-        let mut before = None;
-        version.image.send_if_modified(|state| {
-            let claimed = takes(state);
-            if claimed {
-                before = Some(std::mem::replace(state, ImageState::Coming));
-            }
-            claimed
-        });
-        let Some(before) = before else { return Ok(()) };
-        // Gives the claim back if the job is refused, forgotten or panics.
-        let claim = Claim(Arc::clone(version));
+        // Gives itself back if the job is refused, forgotten or panics.
+        let Some((claim, before)) = Claim::take(version, takes) else { return Ok(()) };
         let shared = Arc::clone(&self.shared);
         self.builders.submit(&version.id.tenant, move || shared.bring(claim, before))
+    }
+
+    /// Loads images from disk on a thread of its own, at most `limit`, those first that were used last. What
+    /// does not fit any more is left to its next call.
+    pub(super) fn load_latest(&self, versions: Vec<Arc<Version>>, limit: usize) -> std::io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let load = move || shared.load_latest(versions, limit);
+        thread::Builder::new().name("images".to_owned()).spawn(load).map(|_| ())
     }
 
     /// Images in memory.
@@ -231,6 +232,33 @@ impl Shared {
         Ok((self.build(version)?, ImageOutcome::Built))
     }
 
+    fn load_latest(&self, versions: Vec<Arc<Version>>, limit: usize) {
+        let began = Instant::now();
+        let time = |version: &Arc<Version>| self.store.image_time(&version.id);
+        let mut kept: Vec<_> =
+            versions.into_iter().filter_map(|version| Some((time(&version)?, version))).collect();
+        kept.sort_by_key(|(time, _)| Reverse(*time));
+        let loaded = kept.iter().take(limit).filter(|(_, version)| self.load_if_absent(version)).count();
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(loaded, kept = kept.len(), took_ms, "images of the last run");
+    }
+
+    /// Whether it was not in memory and is now.
+    fn load_if_absent(&self, version: &Arc<Version>) -> bool {
+        let Some((claim, _)) = Claim::take(version, |state| matches!(state, ImageState::Absent)) else {
+            return false;
+        };
+        let began = Instant::now();
+        let Some(ready) = self.load(version) else {
+            claim.settle(ImageState::Absent);
+            return false;
+        };
+        self.metrics.image(ImageOutcome::Loaded, began.elapsed());
+        claim.settle(ImageState::Ready(ready));
+        self.make_room(version);
+        true
+    }
+
     /// The image from disk, if it is there and still fits this engine. Images of public functions
     /// are built at each start, from their files, and never kept; nor are those of functions with an
     /// environment, which may hold secrets.
@@ -316,6 +344,19 @@ impl Shared {
 struct Claim(Arc<Version>);
 
 impl Claim {
+    /// Takes on a version whose state is one of those; answers the state, too.
+    fn take(version: &Arc<Version>, takes: impl Fn(&ImageState) -> bool) -> Option<(Self, ImageState)> {
+        let mut before = None;
+        version.image.send_if_modified(|state| {
+            let claimed = takes(state);
+            if claimed {
+                before = Some(std::mem::replace(state, ImageState::Coming));
+            }
+            claimed
+        });
+        before.map(|before| (Self(Arc::clone(version)), before))
+    }
+
     fn settle(&self, state: ImageState) {
         self.0.image.send_replace(state);
     }

@@ -9,7 +9,7 @@ use super::definition::Definition;
 use super::error::PrepareError;
 use crate::environment::Environment;
 use crate::imports::{self, GuestImports, Import, ImportedFile, Imports};
-use crate::packages::{self, Collected, PackageError, Packages, ResolvedPackage};
+use crate::packages::{self, Collected, PackageError, Packages, Requirement, ResolvedPackage};
 use crate::sql_types;
 
 /// Folder of the packages in the guest's file system.
@@ -163,16 +163,20 @@ impl ImportedDigest {
 }
 
 /// What a file of Python brings along that comes from this machine, not from an engine: the packages of
-/// its inline metadata (PEP 723). Blocks, for as long as the network takes.
+/// its inline metadata (PEP 723), if it has any. Blocks for as long as `collect` does, which is
+/// [`Packages::collect`].
 ///
 /// # Errors
-/// [`PackageError`].
-pub fn of_script(packages: &Packages, code: &str) -> Result<(Materials, FunctionFiles), PackageError> {
+/// What `collect` says, or [`PackageError`] of the metadata.
+pub fn of_script<E: From<PackageError>>(
+    code: &str,
+    collect: impl FnOnce(&[Requirement]) -> Result<Collected, E>,
+) -> Result<(Materials, FunctionFiles), E> {
     let requirements = packages::inline_metadata(code)?.dependencies;
     let mut materials = Materials { interpreter: Interpreter::for_code(code), ..Materials::default() };
     let mut files = FunctionFiles::default();
     if !requirements.is_empty() {
-        let collected = packages.collect(&packages::parse_requirements(&requirements)?)?;
+        let collected = collect(&packages::parse_requirements(&requirements)?)?;
         materials.add_packages(collected, &mut files);
         materials.files_digest = digest_of(&files);
     }
@@ -216,4 +220,20 @@ fn digest_of(files: &FunctionFiles) -> Option<String> {
     }
     files.search_path.iter().for_each(|entry| bytes(entry.as_bytes()));
     Some(hex::encode(hash.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_asked_for_by_scripts_with_metadata_only() {
+        let refuse = |_: &[Requirement]| Err(PackageError::Disabled);
+        let (materials, files) = of_script("import numpy\n", refuse).unwrap();
+        assert_eq!((materials.interpreter, files.files.len()), (Interpreter::NumPy, 0));
+        let code = "# /// script\n# dependencies = [\"a==1\"]\n# ///\n";
+        assert!(matches!(of_script(code, refuse), Err(PackageError::Disabled)));
+        let code = "# /// script\n# dependencies = []\n# ///\n";
+        assert!(of_script(code, refuse).is_ok());
+    }
 }

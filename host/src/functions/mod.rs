@@ -76,6 +76,8 @@ pub struct Functions {
     capabilities: Capabilities,
     code_bytes: u64,
     image_wait: Duration,
+    /// A call that runs for longer gives up its place among the workers.
+    long_call: Duration,
     token_header: String,
     metrics: Arc<Metrics>,
 }
@@ -145,6 +147,7 @@ impl Functions {
             capabilities: Capabilities::default(),
             code_bytes: config.build_limits.code_bytes,
             image_wait: Duration::from_secs(config.server.image_wait_s),
+            long_call: Duration::from_millis(config.server.long_call_ms),
             token_header: config.headers.token.clone(),
             metrics,
         })
@@ -162,6 +165,14 @@ impl Functions {
     /// Packages, as this server gives them to functions.
     pub fn packages(&self) -> &Packages {
         self.images.packages()
+    }
+
+    /// Loads the images that were used last, at most `limit`, on a thread of its own.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn load_images(&self, limit: usize) -> std::io::Result<()> {
+        self.images.load_latest(self.registry.all(), limit)
     }
 
     /// The functions that anybody may call, by name.
@@ -334,6 +345,7 @@ impl Functions {
             capabilities: self.capabilities.clone(),
             demand,
             workers: Arc::clone(&self.workers),
+            long_call: self.long_call,
             metrics: Arc::clone(&self.metrics),
             fuel: Arc::clone(&self.fuel),
         };

@@ -320,6 +320,11 @@ impl Registry {
         self.lock().get(tenant).is_some_and(|versions| versions.contains_key(&id.prefix()))
     }
 
+    /// All versions.
+    pub(super) fn all(&self) -> Vec<Arc<Version>> {
+        self.lock().values().flat_map(HashMap::values).cloned().collect()
+    }
+
     /// Number of versions of each tenant.
     pub(super) fn of_tenants(&self) -> Vec<(String, usize)> {
         self.lock().iter().map(|(tenant, versions)| (tenant.clone(), versions.len())).collect()

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
@@ -35,6 +36,8 @@ pub struct SessionSetup {
     pub(super) capabilities: Capabilities,
     pub(super) demand: Demand,
     pub(super) workers: Arc<WorkerPool>,
+    /// A call that runs for longer gives up its place among the workers.
+    pub(super) long_call: Duration,
     pub(super) metrics: Arc<Metrics>,
     pub(super) fuel: Arc<Fuel>,
     /// Bytes of the guests' output that may still go to the log.
@@ -154,7 +157,9 @@ impl Sandbox {
         let instance = match &mut self.instance {
             Some(instance) => instance,
             empty => {
-                let instance = self.setup.image.fork(&self.setup.limits, &self.setup.capabilities)?;
+                let mut instance = self.setup.image.fork(&self.setup.limits, &self.setup.capabilities)?;
+                let place = self.place.clone();
+                instance.tell_of_long_calls(self.setup.long_call, move || place.run_long());
                 self.cancelled.arm(instance.canceller());
                 empty.insert(instance)
             }

@@ -7,8 +7,9 @@
 //! and renamed. Images are not flushed: what a failure of the machine makes of one is found out by its digest,
 //! and it is built again. All access goes through one directory handle that cannot be left.
 
-use std::io::{ErrorKind, Read as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::definition::{Definition, EnvironmentMark};
 use super::error::{StoreError, Untrusted};
@@ -181,7 +182,7 @@ impl Store {
     pub(super) fn image(&self, id: &VersionId) -> Result<Option<StoredImage>, StoreError> {
         let path = file_of(IMAGES, id, "image");
         let failed = |source| StoreError::Read { path: self.path.join(&path), source };
-        let mut file = match self.root.open(&path) {
+        let file = match self.root.open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(failed(source)),
@@ -189,13 +190,27 @@ impl Store {
         let metadata = file.metadata().map_err(failed)?;
         check_owner(&metadata, 0o077)
             .map_err(|problem| StoreError::Untrusted { path: self.path.join(&path), problem })?;
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1));
+        let mut file = BufReader::new(file);
+        let mut line = Vec::new();
+        file.read_until(b'\n', &mut line).map_err(failed)?;
+        if line.pop() != Some(b'\n') {
+            return Err(failed(ErrorKind::InvalidData.into()));
+        }
+        let materials = serde_json::from_slice(&line).map_err(|error| failed(error.into()))?;
+        // Megabytes, on the way to a function's first row: read to where they stay, and once.
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
         file.read_to_end(&mut bytes).map_err(failed)?;
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let end = end.ok_or_else(|| failed(ErrorKind::InvalidData.into()))?;
-        let image = bytes.split_off(end + 1);
-        let materials = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
-        Ok(Some(StoredImage { materials, bytes: image }))
+        if !self.read_only {
+            // For `image_time`. Not to have it is no loss.
+            let _ = file.into_inner().into_std().set_modified(SystemTime::now());
+        }
+        Ok(Some(StoredImage { materials, bytes }))
+    }
+
+    /// When a function's image was last written or read, if there is one.
+    pub(super) fn image_time(&self, id: &VersionId) -> Option<SystemTime> {
+        let metadata = self.root.metadata(file_of(IMAGES, id, "image")).ok()?;
+        metadata.modified().ok().map(cap_std::time::SystemTime::into_std)
     }
 
     /// Forgets a function and its image.

@@ -64,8 +64,11 @@ pub struct PackagesConfig {
     pub resolve_timeout_s: NonZeroU64,
     /// Longest download of one wheel, in seconds. Default: 60.
     pub download_timeout_s: NonZeroU64,
-    /// Wheels kept on disk, in bytes; the longest unused is removed. Default: 4 GiB.
+    /// Wheels and choices of versions kept on disk, in bytes; the longest unused is removed. Default: 4 GiB.
     pub max_cache_bytes: u64,
+    /// What the resolver keeps on disk for itself, in bytes. It is emptied when a run of the resolver has left
+    /// it beyond that. Default: 1 GiB.
+    pub max_resolver_cache_bytes: u64,
     /// Unpacked packages kept in memory, in bytes. Default: 128 MiB.
     pub max_memory_bytes: u64,
 }
@@ -107,6 +110,7 @@ impl Default for PackagesConfig {
             resolve_timeout_s: nonzero(30),
             download_timeout_s: nonzero(60),
             max_cache_bytes: 4 << 30,
+            max_resolver_cache_bytes: 1 << 30,
             max_memory_bytes: 128 << 20,
         }
     }

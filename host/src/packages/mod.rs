@@ -31,6 +31,7 @@ mod record;
 mod report;
 mod requirement;
 mod resolver;
+mod resolver_cache;
 mod store;
 mod target;
 mod wheel;

@@ -11,6 +11,7 @@ use super::error::{PackageError, PackageStoreError};
 use super::lock::{self, Lock};
 use super::provided::PROVIDED;
 use super::requirement::Requirement;
+use super::resolver_cache::ResolverCache;
 use super::store::Store;
 use super::{report, target};
 
@@ -26,6 +27,7 @@ pub(super) struct Resolver {
     time: Duration,
     /// Everything behind the program's name.
     arguments: Vec<OsString>,
+    cache: ResolverCache,
     /// Its whole environment. Addresses of indexes are here, because anybody can read arguments.
     environment: Vec<(OsString, OsString)>,
 }
@@ -34,6 +36,7 @@ impl Resolver {
     /// Writes what the resolver needs into the store, and composes its command.
     pub(super) fn new(config: &PackagesConfig, store: &Store) -> Result<Self, PackageStoreError> {
         let folder = store.resolver();
+        let cache = ResolverCache::new(folder.join("cache"), config.max_resolver_cache_bytes);
         let python = folder.join(format!("python{}", target::minor_version()));
         store.ensure(&python, target::interpreter_script(&python.display().to_string()).as_bytes(), 0o700)?;
         let overrides = folder.join("overrides.txt");
@@ -65,7 +68,7 @@ impl Resolver {
         .to_vec();
         let mut option = |name: &str, value: &Path| arguments.extend([name.into(), value.into()]);
         option("--python", &python);
-        option("--cache-dir", &folder.join("cache"));
+        option("--cache-dir", cache.folder());
         option("--overrides", &overrides);
         option("--find-links", &store.provided());
         for links in &config.find_links {
@@ -84,6 +87,7 @@ impl Resolver {
             program: config.resolver.clone(),
             time: Duration::from_secs(config.resolve_timeout_s.get()),
             arguments,
+            cache,
             environment: environment(config),
         })
     }
@@ -92,12 +96,15 @@ impl Resolver {
     pub(super) fn resolve(&self, requirements: &[Requirement]) -> Result<Lock, PackageError> {
         let program = find_program(&self.program)
             .ok_or_else(|| PackageError::NoResolver { program: self.program.clone() })?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(&program);
         // Files of configuration are looked for in the working directory and above it.
         command.args(&self.arguments).env_clear().envs(self.environment.iter().cloned()).current_dir("/");
         let input = requirements.iter().fold(String::new(), |text, one| text + &one.to_string() + "\n");
         let requested = join(requirements);
-        let finished = child::run(command, input.as_bytes(), MAX_OUTPUT_BYTES, self.time);
+        let run = || child::run(command, input.as_bytes(), MAX_OUTPUT_BYTES, self.time);
+        let finished = self.cache.using(run);
+        // Whatever became of it: it may have kept something.
+        self.cache.bound(&program, self.time);
         let finished = finished.map_err(|error| match error {
             ChildError::Timeout => {
                 PackageError::ResolveTimeout { requested: requested.clone(), limit_s: self.time.as_secs() }

@@ -27,7 +27,7 @@ pub(super) fn hash(bytes: &[u8]) -> Hash {
 #[derive(Debug)]
 pub(super) struct Store {
     folder: PathBuf,
-    max_wheels_bytes: u64,
+    max_bytes: u64,
 }
 
 const WHEELS: &str = "wheels";
@@ -40,7 +40,7 @@ static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
 impl Store {
     /// Opens the directory, creating what is missing.
-    pub(super) fn open(folder: &Path, max_wheels_bytes: u64) -> Result<Self, PackageStoreError> {
+    pub(super) fn open(folder: &Path, max_bytes: u64) -> Result<Self, PackageStoreError> {
         for name in ["", WHEELS, LOCKS, PROVIDED, RESOLVER] {
             let path = folder.join(name);
             DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed("creating", &path))?;
@@ -50,7 +50,7 @@ impl Store {
                 return Err(PackageStoreError::Untrusted { path, owner, mode });
             }
         }
-        Ok(Self { folder: folder.to_owned(), max_wheels_bytes })
+        Ok(Self { folder: folder.to_owned(), max_bytes })
     }
 
     /// The folder of the wheels that this program provides.
@@ -78,11 +78,9 @@ impl Store {
         Ok(Some(bytes))
     }
 
-    /// Keeps a wheel, and removes the longest unused ones when there are too many bytes.
+    /// Keeps a wheel.
     pub(super) fn put_wheel(&self, expected: &Hash, bytes: &[u8]) -> Result<(), PackageStoreError> {
-        let path = self.wheel_path(expected);
-        write(&path, bytes, 0o600)?;
-        self.evict(&path)
+        self.put(&self.wheel_path(expected), bytes)
     }
 
     /// The lock called `name`: its text and its age.
@@ -95,7 +93,7 @@ impl Store {
 
     /// Keeps a lock.
     pub(super) fn put_lock(&self, name: &str, bytes: &[u8]) -> Result<(), PackageStoreError> {
-        write(&self.folder.join(LOCKS).join(name), bytes, 0o600)
+        self.put(&self.folder.join(LOCKS).join(name), bytes)
     }
 
     /// Writes a file that does not change, unless it is there already.
@@ -110,23 +108,27 @@ impl Store {
         self.folder.join(WHEELS).join(hex::encode(hash))
     }
 
+    /// Writes a file, and removes the longest unused wheels and locks when there are too many bytes.
+    fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), PackageStoreError> {
+        write(path, bytes, 0o600)?;
+        self.evict(path)
+    }
+
     fn evict(&self, keep: &Path) -> Result<(), PackageStoreError> {
-        let folder = self.folder.join(WHEELS);
-        let mut wheels = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(failed("listing", &folder))? {
-            let entry = entry.map_err(failed("listing", &folder))?;
-            // Another process may have removed it meanwhile.
-            let Ok(metadata) = entry.metadata() else { continue };
-            wheels.push((
-                metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-                metadata.len(),
-                entry.path(),
-            ));
+        let mut files = Vec::new();
+        for folder in [WHEELS, LOCKS].map(|name| self.folder.join(name)) {
+            for entry in fs::read_dir(&folder).map_err(failed("listing", &folder))? {
+                let entry = entry.map_err(failed("listing", &folder))?;
+                // Another process may have removed it meanwhile.
+                let Ok(metadata) = entry.metadata() else { continue };
+                let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                files.push((modified, metadata.len(), entry.path()));
+            }
         }
-        let mut bytes = wheels.iter().fold(0_u64, |sum, (_, len, _)| sum.saturating_add(*len));
-        wheels.sort();
-        for (_, len, path) in wheels {
-            if bytes <= self.max_wheels_bytes {
+        let mut bytes = files.iter().fold(0_u64, |sum, (_, len, _)| sum.saturating_add(*len));
+        files.sort();
+        for (_, len, path) in files {
+            if bytes <= self.max_bytes {
                 break;
             }
             if path != keep {
@@ -215,6 +217,21 @@ mod tests {
         assert_eq!(store.wheel(&old).unwrap(), None);
         assert!(store.wheel(&used).unwrap().is_some());
         assert!(store.wheel(&new).unwrap().is_some());
+    }
+
+    #[test]
+    fn locks_are_bounded_with_the_wheels() {
+        let (_folder, store) = store(10);
+        for number in 0..5 {
+            let name = format!("{number}.json");
+            store.put_lock(&name, b"{ }").unwrap();
+            let file = OpenOptions::new().append(true).open(store.folder.join(LOCKS).join(&name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(100 - number)).unwrap();
+        }
+        let left = |number: u64| store.lock(&format!("{number}.json")).unwrap().is_some();
+        assert_eq!([0, 1, 2, 3, 4].map(left), [false, false, true, true, true]);
+        store.put_wheel(&hash(b"wheel"), b"wheel").unwrap();
+        assert_eq!([2, 3, 4].map(left), [false, false, true]);
     }
 
     #[test]

@@ -36,8 +36,8 @@ use crate::config::Config;
 use crate::functions::Functions;
 use crate::metrics::Metrics;
 
-/// The provisioning services over the functions of this server.
-#[derive(Debug)]
+/// The provisioning services over the functions of this server. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Provisioning {
     desk: Arc<Desk>,
     max_message_bytes: usize,

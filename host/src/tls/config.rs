@@ -31,8 +31,8 @@ pub struct TlsConfig {
     pub tenants: BTreeMap<String, BTreeSet<String>>,
     /// Longest time for a handshake, in seconds. Default: 10.
     pub handshake_timeout_s: NonZeroU64,
-    /// Handshakes that one address of the server works on at the same time; further connections wait.
-    /// Default: 256.
+    /// Handshakes that a network thread works on at the same time for one address of the server; further
+    /// connections wait. Default: 256.
     pub max_handshakes: NonZeroUsize,
 }
 

@@ -276,6 +276,31 @@ async fn a_client_that_goes_away_frees_its_place_at_once() {
     }
 }
 
+/// With one thread and calls that end with the test only.
+#[tokio::test(flavor = "multi_thread")]
+async fn short_calls_never_wait_for_long_ones() {
+    let server = TestServer::start(|config| {
+        config.server.workers = 1;
+        config.limits.fuel_per_batch = u64::MAX >> 1;
+        config.limits.deadline_ms = 3_600_000;
+    })
+    .await;
+    let (spin, sleep) = (
+        server.function("noisy", "spin", ENDLESS).await,
+        server.function("sleepy", "nap", "import time\ndef nap(a, b):\n    time.sleep(3000)\n").await,
+    );
+    let add = server.function("acme", "add", ADD).await;
+    let mut endless = Vec::new();
+    for function in [&spin, &spin, &sleep, &sleep] {
+        let mut answers = function.exchange(function.messages(vec![batch(&[1], &[2])])).await;
+        answers.message().await.unwrap();
+        endless.push(answers);
+        for number in 0..20 {
+            assert_eq!(add.call_one(number, 2).await.unwrap(), Some(number + 2));
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_for_a_place_ends_in_an_error_that_names_the_limits() {
     let server = TestServer::start(|config| {

@@ -136,22 +136,21 @@ impl Backing {
             placed.push(OverlayRun { at: *run, file_offset });
             file_offset += run.len;
         }
-        // Pages between the changed ones keep what the base has there.
-        let mut parts: Vec<(usize, &[u8])> = Vec::with_capacity(placed.len() + pages.len());
+        // Pages between the changed ones keep what the base has there, if it reaches that far.
+        let below = |from: usize, to: usize| {
+            let base = base.bytes();
+            base.get(from.min(base.len())..to.min(base.len())).unwrap_or_default()
+        };
+        let mut parts: Vec<(usize, &[u8])> = Vec::with_capacity(placed.len() + 2 * pages.len());
+        let mut pages = pages.iter().peekable();
         for run in &placed {
-            let below = base.bytes();
-            let from = run.at.start.min(below.len());
-            let to = run.at.end().min(below.len());
-            parts.push((run.file_offset, below.get(from..to).unwrap_or_default()));
-        }
-        let mut current = placed.iter().peekable();
-        for (page, bytes) in pages {
-            while current.peek().is_some_and(|run| run.at.end() <= page.start) {
-                current.next();
-            }
-            if let Some(run) = current.peek() {
+            let mut free_from = run.at.start;
+            while let Some((page, bytes)) = pages.next_if(|(page, _)| page.start < run.at.end()) {
+                parts.push((run.file_offset + (free_from - run.at.start), below(free_from, page.start)));
                 parts.push((run.file_offset + (page.start - run.at.start), bytes));
+                free_from = page.end();
             }
+            parts.push((run.file_offset + (free_from - run.at.start), below(free_from, run.at.end())));
         }
         let content = SealedFile::new("vivarium-image", file_offset, parts)?;
         Ok(Overlay { content, runs: placed })
@@ -332,6 +331,32 @@ mod tests {
         let image = Backing::with_pages(base, &pool, 8 * PAGE, &pages).unwrap();
         let first = |page: usize| image.page(page * PAGE).map(|bytes| bytes[0]);
         assert_eq!([0, 1, 2, 5, 7].map(first), [Some(1), Some(2), Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn unchanged_pages_within_a_run_are_those_of_the_base() {
+        let pool = RegionPool::new(1).unwrap();
+        let base = vec![1_u8; 6 * PAGE];
+        let base = Snapshot::new(6 * PAGE, [(0, base.as_slice())]).unwrap();
+        let changed = vec![2_u8; 2 * PAGE];
+        let at = |page: usize, pages: usize| (run(page, pages), &changed[..pages * PAGE]);
+        // So many that they become one run, which begins with two changed pages and ends beyond the base.
+        let pages: Vec<_> =
+            [at(0, 2)].into_iter().chain((3..60).step_by(2).map(|page| at(page, 1))).collect();
+        let image = Backing::with_pages(base, &pool, 64 * PAGE, &pages).unwrap();
+        assert_eq!(image.own_bytes(), 60 * PAGE);
+        let expected = |page: usize| match page {
+            0 | 1 => Some(2),
+            60.. => None,
+            odd if odd % 2 == 1 => Some(2),
+            below if below < 6 => Some(1),
+            _ => Some(0),
+        };
+        for page in 0..64 {
+            let content = image.page(page * PAGE);
+            assert_eq!(content.map(|bytes| bytes[0]), expected(page), "{page}");
+            assert!(content.is_none_or(|bytes| bytes.iter().all(|byte| *byte == bytes[0])), "{page}");
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) fn poll_oneoff(
         Ok(found) => found,
         Err(errno) => return Ok(Err(errno)),
     };
-    sleep(caller.data(), duration)?;
+    sleep(caller.data_mut(), duration)?;
     Ok(memory::split(caller).and_then(|(memory, _)| {
         memory::store(memory, events, &event)?;
         memory::store(memory, out, &1_u32.to_le_bytes())
@@ -98,7 +98,7 @@ fn subscription(
 }
 
 /// Sleeps in steps, so that a sleeping guest can be stopped.
-fn sleep(state: &HostState, duration: Duration) -> wasmtime::Result<()> {
+fn sleep(state: &mut HostState, duration: Duration) -> wasmtime::Result<()> {
     let start = std::time::Instant::now();
     loop {
         state.meter.check()?;

@@ -23,7 +23,7 @@ pub(super) fn pull(caller: &mut Caller<'_, HostState>, room: u32, size: u32) -> 
 fn wait(caller: &mut Caller<'_, HostState>, feed: &mut LentFeed) -> wasmtime::Result<i32> {
     let waited = feed.with(|feed| feed.wait()).ok_or_else(ended)?;
     caller.data_mut().meter.extend(waited.time);
-    caller.data().meter.check()?;
+    caller.data_mut().meter.check()?;
     if waited.fresh {
         renew_call(&mut *caller)?;
     }

@@ -26,7 +26,7 @@ use self::process::Process;
 use self::report::Promise;
 
 /// Little of everything, so that most attacks end within milliseconds. The deadline is longer: it is the one
-/// limit that a busy machine may reach by itself.
+/// limit that a busy machine may reach by itself. Nothing is compiled in the background.
 const CONFIG: &str = "
 [limits]
 fuel_per_batch = 5_000_000
@@ -37,6 +37,9 @@ log_bytes = 4_096
 
 [build_limits]
 fuel = 1_000_000_000
+
+[server]
+numpy_at_start = false
 
 [logging]
 level = \"error\"
@@ -73,9 +76,27 @@ impl Arguments {
     }
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> std::process::ExitCode {
+/// Niceness of the attackers' own threads: they would be on other machines, and take nothing of the
+/// processors for which the good tenant's client and the server compete here.
+const ATTACKERS_NICE: i32 = 15;
+
+fn main() -> std::process::ExitCode {
     let arguments = Arguments::read();
+    let step_back = || {
+        rustix::process::setpriority_process(None, ATTACKERS_NICE).expect("a lower priority");
+    };
+    let attacking = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .on_thread_start(step_back)
+        .enable_all()
+        .build()
+        .expect("the attackers' threads");
+    let watching =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the good tenant's thread");
+    watching.block_on(soak(arguments, attacking.handle()))
+}
+
+async fn soak(arguments: Arguments, attacking: &tokio::runtime::Handle) -> std::process::ExitCode {
     let folder = tempfile::tempdir().expect("a folder for the server's state");
     let server = Server::start(folder.path(), CONFIG);
     let process = Process(server.id());
@@ -87,7 +108,12 @@ async fn main() -> std::process::ExitCode {
 
     // Whatever the server makes once and keeps is made before anything is measured.
     let mut warm = attackers.each().await;
-    warm.add(attackers.run(arguments.parallel, u64::MAX, Instant::now() + Duration::from_secs(10)).await);
+    let attack = |calls, end| {
+        let (attackers, parallel) = (Arc::clone(&attackers), arguments.parallel);
+        attacking.spawn(async move { attackers.run(parallel, calls, end).await })
+    };
+    let warmed = attack(u64::MAX, Instant::now() + Duration::from_secs(10)).await;
+    warm.add(warmed.expect("the attackers' tasks end"));
     good.call_for(Duration::from_secs(2)).await;
     let before = process.settle(None).await;
     println!("before: {before}");
@@ -103,7 +129,7 @@ async fn main() -> std::process::ExitCode {
         let (good, stop) = (good.clone(), stop.subscribe());
         async move { good.call_until(stop).await }
     });
-    let tally = attackers.run(arguments.parallel, arguments.calls, end).await;
+    let tally = attack(arguments.calls, end).await.expect("the attackers' tasks end");
     stop.send_replace(true);
     let noisy = beside.await.expect("the good tenant's calls end");
     let most_bytes = watched.await.expect("the watch ends");

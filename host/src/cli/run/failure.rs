@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use vivarium_host::local::{self, DescribeError, JobError, OutputError};
+use vivarium_host::packages::PackageError;
 use vivarium_runtime::{
     BuildError, CallError, EngineError, ForkError, FunctionError, FunctionErrorKind, Logs,
 };
@@ -28,6 +29,12 @@ pub(super) struct Failure {
     exit: Exit,
     text: String,
     logs: Option<Logs>,
+}
+
+impl From<PackageError> for Failure {
+    fn from(error: PackageError) -> Self {
+        Self::usage(error)
+    }
 }
 
 impl Failure {

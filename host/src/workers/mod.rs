@@ -2,22 +2,34 @@
 //!
 //! Guest calls hold a processor until they end, so they never run on the threads that serve
 //! connections, and they need a native stack of [`vivarium_runtime::WORKER_STACK_BYTES`]. Jobs wait
-//! in one queue per tenant, and the threads take them in turns, one tenant after the other. One
-//! tenant never holds more than its share of the threads: calls that only a deadline ends would
+//! in one queue per tenant, and the threads take them in turns, one tenant after the other, those for
+//! which nothing runs first. One tenant never holds more than its share of the threads: calls that only a deadline ends would
 //! otherwise hold them all. With more threads than processors, it is then the operating system that
 //! divides time between the calls that run.
 //!
 //! A job that must wait for its client in the middle of a call steps aside ([`Place::step_aside`]):
 //! it keeps its thread and the guest on it, and another thread takes its place until it comes back.
-//! Threads beyond the pool's size exist only for jobs that have stepped aside, so their number is
-//! bounded by that of the sessions.
+//! A job that runs for long gives its place up ([`Place::run_long`]): short ones never wait for it, and
+//! its thread falls behind theirs, and behind those that serve connections, in the operating system's
+//! order. Threads beyond the pool's size exist only for such jobs, so their number is bounded by that of
+//! the sessions.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod place;
+mod queues;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+
+pub use self::place::Place;
+use self::queues::Queues;
+
+/// Pause after the operating system has refused a thread.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// A pool of worker threads. Dropping it forgets waiting jobs; running ones end in their own time,
 /// and the threads with them.
@@ -54,6 +66,10 @@ pub struct PoolSize {
     pub stack_bytes: usize,
     /// Jobs that may wait.
     pub max_queued: usize,
+    /// Niceness of the pool's threads, 0 to 19.
+    pub nice: u8,
+    /// Niceness of a thread whose job has run for long, 0 to 19.
+    pub long_job_nice: u8,
 }
 
 #[derive(Debug)]
@@ -63,126 +79,12 @@ struct Shared {
     wake: Condvar,
     /// Wakes jobs that wait to come back.
     back: Condvar,
+    /// Wakes the thread that starts threads.
+    spawn: Condvar,
+    /// Threads that were ever started.
+    spawned: AtomicUsize,
     name: String,
     size: PoolSize,
-}
-
-/// A job's place among those that run. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Place {
-    shared: Arc<Shared>,
-    tenant: String,
-}
-
-struct Queues {
-    /// The tenants that have jobs, waiting or running.
-    tenants: HashMap<String, Tenant>,
-    /// The tenants that have a job waiting and may run one more, each once, in the order in which
-    /// they get their turn.
-    turns: VecDeque<String>,
-    size: PoolSize,
-    queued: usize,
-    closed: bool,
-    /// Threads of the pool, with those whose jobs have stepped aside.
-    threads: usize,
-    /// Jobs that run, without those that have stepped aside.
-    running: usize,
-    /// Jobs that have stepped aside.
-    aside: usize,
-    /// Those of them that want to come back, in order: tenant and number.
-    returning: VecDeque<(String, u64)>,
-    /// Those that may.
-    returned: HashSet<u64>,
-    next_return: u64,
-}
-
-#[derive(Default)]
-struct Tenant {
-    waiting: VecDeque<Job>,
-    running: usize,
-}
-
-impl std::fmt::Debug for Queues {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Queues").field("turns", &self.turns).field("queued", &self.queued).finish()
-    }
-}
-
-impl Queues {
-    fn push(&mut self, name: &str, job: Job) {
-        self.queued += 1;
-        let tenant = self.tenants.entry(name.to_owned()).or_default();
-        tenant.waiting.push_back(job);
-        if tenant.waiting.len() == 1 && tenant.running < self.size.threads_of_tenant {
-            self.turns.push_back(name.to_owned());
-        }
-    }
-
-    fn pop(&mut self) -> Option<(String, Job)> {
-        if self.running >= self.size.threads {
-            return None;
-        }
-        let name = self.turns.pop_front()?;
-        let tenant = self.tenants.get_mut(&name)?;
-        let job = tenant.waiting.pop_front()?;
-        tenant.running += 1;
-        self.running += 1;
-        if !tenant.waiting.is_empty() && tenant.running < self.size.threads_of_tenant {
-            self.turns.push_back(name.clone());
-        }
-        self.queued = self.queued.saturating_sub(1);
-        Some((name, job))
-    }
-
-    /// A job ends or steps aside: lets others of its tenant have their turn, and those that want
-    /// to come back do so.
-    fn leave(&mut self, name: &str) {
-        self.running = self.running.saturating_sub(1);
-        let share = self.size.threads_of_tenant;
-        if let Some(tenant) = self.tenants.get_mut(name) {
-            let was_held_back = tenant.running == share && !tenant.waiting.is_empty();
-            tenant.running = tenant.running.saturating_sub(1);
-            if was_held_back {
-                self.turns.push_back(name.to_owned());
-            } else if tenant.running == 0 && tenant.waiting.is_empty() {
-                self.tenants.remove(name);
-            }
-        }
-        self.let_return();
-    }
-
-    /// Gives free places to jobs that want to come back. They go before jobs that have not begun,
-    /// which hold no sandbox.
-    fn let_return(&mut self) {
-        let mut waiting = std::mem::take(&mut self.returning);
-        waiting.retain(|(name, number)| {
-            let tenant = self.tenants.entry(name.clone()).or_default();
-            let free = self.running < self.size.threads && tenant.running < self.size.threads_of_tenant;
-            if free {
-                tenant.running += 1;
-                self.running += 1;
-                self.aside = self.aside.saturating_sub(1);
-                self.returned.insert(*number);
-                if tenant.running == self.size.threads_of_tenant {
-                    self.turns.retain(|turn| turn != name);
-                }
-            }
-            !free
-        });
-        self.returning = waiting;
-    }
-
-    /// The number of a thread that is missing: a job may run, and every thread is taken.
-    fn missing_thread(&mut self) -> Option<usize> {
-        let missing = !self.closed
-            && !self.turns.is_empty()
-            && self.running < self.size.threads
-            && self.threads <= self.running + self.aside;
-        missing.then(|| {
-            self.threads += 1;
-            self.threads
-        })
-    }
 }
 
 impl Shared {
@@ -192,86 +94,84 @@ impl Shared {
     }
 
     /// The next job and its tenant, or nothing once the thread has to end.
-    fn next(self: &Arc<Self>) -> Option<(String, Job)> {
+    fn next(&self) -> Option<(String, Job)> {
         let mut queues = self.lock();
         loop {
             if queues.closed {
                 return None;
             }
             if let Some(next) = queues.pop() {
-                let missing = queues.missing_thread();
-                drop(queues);
-                self.add_thread(missing);
+                self.announce(queues);
                 return Some(next);
             }
-            if queues.threads > self.size.threads + queues.aside {
+            if queues.has_surplus_thread() {
                 return None;
             }
             queues = self.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Starts what [`Queues::missing_thread`] gave.
-    fn add_thread(self: &Arc<Self>, missing: Option<usize>) {
-        if let Some(index) = missing
-            && let Err(error) = self.spawn(index)
-        {
-            // Waiting jobs wait for those that run, as in a smaller pool.
-            tracing::warn!(%error, "no thread to take the place of a job that waits");
-            self.lock().threads -= 1;
+    /// After a change: wakes a thread for a job that may begin, asks for one if all are taken, and wakes
+    /// jobs that have got their places back. Waking nobody for nothing matters: each costs a switch of
+    /// threads on a processor that a guest could use.
+    fn announce(&self, mut queues: MutexGuard<'_, Queues>) {
+        let (next, missing) = (queues.has_next(), queues.ask_for_thread());
+        let returned = queues.has_returned();
+        drop(queues);
+        if missing {
+            self.spawn.notify_one();
+        } else if next {
+            self.wake.notify_one();
+        }
+        if returned {
+            self.back.notify_all();
         }
     }
 
-    fn spawn(self: &Arc<Self>, index: usize) -> std::io::Result<()> {
+    /// Waits until somebody may have come back.
+    fn wait_for_return<'a>(&self, queues: MutexGuard<'a, Queues>) -> MutexGuard<'a, Queues> {
+        self.back.wait(queues).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the calling thread one of the pool no more.
+    fn retire(&self) {
+        let mut queues = self.lock();
+        queues.threads -= 1;
+        self.announce(queues);
+    }
+
+    fn spawn(self: &Arc<Self>) -> std::io::Result<()> {
         let shared = Arc::clone(self);
+        let index = self.spawned.fetch_add(1, Ordering::Relaxed);
         let thread = thread::Builder::new()
             .name(format!("{}-{index}", self.name))
             .stack_size(self.size.stack_bytes)
             .spawn(move || work(&shared));
         thread.map(drop)
     }
-}
 
-impl Place {
-    /// Waits for something that is not the guest's to compute, while another job may run. Comes
-    /// back when there is a place again; then the job goes on where it was.
-    ///
-    /// Must be called on the job's own thread.
-    pub fn step_aside<T>(&self, wait: impl FnOnce() -> T) -> T {
-        let missing = {
-            let mut queues = self.shared.lock();
-            queues.aside += 1;
-            queues.leave(&self.tenant);
-            queues.missing_thread()
-        };
-        self.shared.back.notify_all();
-        self.shared.wake.notify_one();
-        self.shared.add_thread(missing);
-        let _aside = Aside(self);
-        wait()
-    }
-
-    fn come_back(&self) {
-        let mut queues = self.shared.lock();
-        let number = queues.next_return;
-        queues.next_return += 1;
-        queues.returning.push_back((self.tenant.clone(), number));
-        queues.let_return();
-        while !queues.returned.remove(&number) {
-            if queues.closed {
-                break;
+    /// Starts threads that are asked for, until the pool is closed. A thread of its own does it, because
+    /// threads inherit the priority of the one that starts them.
+    fn start_threads(self: &Arc<Self>) {
+        let mut queues = self.lock();
+        while !queues.closed {
+            if queues.asked_threads == 0 {
+                queues = self.spawn.wait(queues).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
-            queues = self.shared.back.wait(queues).unwrap_or_else(PoisonError::into_inner);
+            drop(queues);
+            let started = self.spawn();
+            queues = self.lock();
+            match started {
+                Ok(()) => queues.asked_threads -= 1,
+                Err(error) => {
+                    // Waiting jobs wait for those that run, as in a smaller pool.
+                    tracing::warn!(%error, "no thread to take the place of a job that runs");
+                    let waited = self.spawn.wait_timeout(queues, RETRY);
+                    queues = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
         }
-    }
-}
-
-/// Brings a job back, also when its waiting panicked.
-struct Aside<'a>(&'a Place);
-
-impl Drop for Aside<'_> {
-    fn drop(&mut self) {
-        self.0.come_back();
     }
 }
 
@@ -283,30 +183,21 @@ impl WorkerPool {
     pub fn start(name: &str, size: PoolSize) -> std::io::Result<WorkerPool> {
         let threads = size.threads.max(1);
         let size = PoolSize { threads, threads_of_tenant: size.threads_of_tenant.max(1), ..size };
-        let queues = Queues {
-            tenants: HashMap::new(),
-            turns: VecDeque::new(),
-            size,
-            queued: 0,
-            closed: false,
-            threads,
-            running: 0,
-            aside: 0,
-            returning: VecDeque::new(),
-            returned: HashSet::new(),
-            next_return: 0,
-        };
         let shared = Shared {
-            queues: Mutex::new(queues),
+            queues: Mutex::new(Queues::new(size)),
             wake: Condvar::new(),
             back: Condvar::new(),
+            spawn: Condvar::new(),
+            spawned: AtomicUsize::new(0),
             name: name.to_owned(),
             size,
         };
         // From here on, an early return closes the pool and so ends the threads started by then.
         let pool = WorkerPool { shared: Arc::new(shared) };
-        for index in 0..threads {
-            pool.shared.spawn(index)?;
+        let shared = Arc::clone(&pool.shared);
+        thread::Builder::new().name(format!("{name}-threads")).spawn(move || shared.start_threads())?;
+        for _ in 0..threads {
+            pool.shared.spawn()?;
         }
         Ok(pool)
     }
@@ -342,10 +233,7 @@ impl WorkerPool {
             return Err(WorkerError::QueueFull { limit });
         }
         queues.push(tenant, Box::new(job));
-        let missing = queues.missing_thread();
-        drop(queues);
-        self.shared.wake.notify_one();
-        self.shared.add_thread(missing);
+        self.shared.announce(queues);
         Ok(())
     }
 
@@ -362,39 +250,38 @@ impl WorkerPool {
     /// Jobs that wait for a thread, and that run on one.
     pub fn jobs(&self) -> (u64, u64) {
         let queues = self.shared.lock();
-        (queues.queued as u64, queues.running as u64)
+        (queues.queued as u64, (queues.running + queues.long) as u64)
     }
 }
 
 impl Drop for WorkerPool {
     fn drop(&mut self) {
-        let forgotten = {
-            let mut queues = self.shared.lock();
-            queues.closed = true;
-            queues.queued = 0;
-            queues.turns.clear();
-            std::mem::take(&mut queues.tenants)
-        };
+        let forgotten = self.shared.lock().close();
         self.shared.wake.notify_all();
         self.shared.back.notify_all();
+        self.shared.spawn.notify_all();
         // Outside the lock: dropping a job may run code that looks at this pool.
         drop(forgotten);
     }
 }
 
 fn work(shared: &Arc<Shared>) {
+    place::lower_priority(shared.size.nice);
     while let Some((tenant, job)) = shared.next() {
         // A panic is a defect of ours; it costs the job that met it, never the thread. What the job
         // had captured is dropped by the unwinding, so nothing half-changed stays reachable.
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             tracing::error!(tenant, "a job panicked on a worker");
         }
-        shared.lock().leave(&tenant);
+        let mut queues = shared.lock();
+        queues.leave(&tenant, place::end_job());
         // This thread looks for the next job itself; another one may have become possible as well.
-        shared.wake.notify_one();
-        shared.back.notify_all();
+        shared.announce(queues);
+        if place::is_lowered() {
+            break;
+        }
     }
-    shared.lock().threads -= 1;
+    shared.retire();
 }
 
 #[cfg(test)]
@@ -408,7 +295,14 @@ mod tests {
     }
 
     fn pool_with_share(threads: usize, threads_of_tenant: usize, max_queued: usize) -> WorkerPool {
-        let size = PoolSize { threads, threads_of_tenant, stack_bytes: STACK, max_queued };
+        let size = PoolSize {
+            threads,
+            threads_of_tenant,
+            stack_bytes: STACK,
+            max_queued,
+            nice: 0,
+            long_job_nice: 1,
+        };
         WorkerPool::start("test", size).unwrap()
     }
 
@@ -450,6 +344,31 @@ mod tests {
         }
         drop((sender, release));
         assert_eq!(order.iter().collect::<Vec<_>>(), ["a1", "b1", "c1", "a2", "b2", "a3"]);
+    }
+
+    #[tokio::test]
+    async fn who_has_nothing_running_goes_first() {
+        let pool = pool_with_share(2, 2, 100);
+        let release = [block(&pool).await, block(&pool).await];
+        let (sender, order) = std::sync::mpsc::channel();
+        let mut held = Vec::new();
+        for tenant in ["a", "a", "b"] {
+            let (hold, wait) = std::sync::mpsc::channel::<()>();
+            held.push(hold);
+            let sender = sender.clone();
+            let job = move || {
+                sender.send(tenant).unwrap();
+                let _ = wait.recv();
+            };
+            pool.submit(tenant, job).unwrap();
+        }
+        let [first, second] = release;
+        drop(first);
+        assert_eq!(order.recv().unwrap(), "a");
+        drop(second);
+        assert_eq!(order.recv().unwrap(), "b", "not a second one of the first tenant");
+        drop(held);
+        assert_eq!(order.recv().unwrap(), "a");
     }
 
     #[tokio::test]
@@ -495,9 +414,9 @@ mod tests {
         // All places are given back, and the threads that took them are gone.
         let at_rest = || {
             let queues = pool.shared.lock();
-            (queues.running, queues.aside, queues.tenants.len(), queues.returned.len(), queues.threads)
+            queues.at_rest() && queues.threads == 2
         };
-        while at_rest() != (0, 0, 0, 0, 2) {
+        while !at_rest() {
             tokio::task::yield_now().await;
         }
     }
@@ -508,7 +427,7 @@ mod tests {
         let aside = wait_aside(&pool, "a").await;
         let release = block(&pool).await;
         drop(aside);
-        while pool.shared.lock().returning.is_empty() {
+        while pool.shared.lock().nobody_returns() {
             tokio::task::yield_now().await;
         }
         assert_eq!(pool.shared.lock().running, 1);
@@ -516,6 +435,68 @@ mod tests {
         drop(release);
         assert_eq!(last.await, Ok(3));
         assert_eq!(pool.shared.lock().aside, 0, "it came back before a new job began");
+    }
+
+    /// Occupies a thread of the pool with a job that runs for long, until the returned sender is dropped.
+    async fn run_long(pool: &WorkerPool, tenant: &'static str) -> std::sync::mpsc::Sender<()> {
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let (started, running) = oneshot::channel();
+        let place = pool.place(tenant);
+        pool.submit(tenant, move || {
+            place.run_long();
+            place.run_long();
+            let _ = started.send(());
+            let _ = wait.recv();
+        })
+        .unwrap();
+        running.await.unwrap();
+        release
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_jobs_that_run_for_long() {
+        let pool = pool_with_share(1, 2, 100);
+        let long = [run_long(&pool, "a").await, run_long(&pool, "b").await, run_long(&pool, "b").await];
+        assert_eq!(pool.jobs(), (0, 3));
+        assert_eq!(pool.run("c", || 1).await, Ok(1));
+        assert_eq!(pool.run("a", || 2).await, Ok(2), "its tenant may hold one more thread");
+        let (started, mut running) = oneshot::channel();
+        pool.submit("b", move || started.send(()).unwrap()).unwrap();
+        assert_eq!(pool.run("c", || 3).await, Ok(3));
+        assert!(running.try_recv().is_err(), "long jobs count for their tenant");
+        drop(long);
+        running.await.unwrap();
+        while !pool.shared.lock().at_rest() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pool.run("a", || 4).await, Ok(4), "threads of lower priority are replaced");
+    }
+
+    #[tokio::test]
+    async fn a_long_job_that_waits_comes_back_to_a_place() {
+        let pool = pool_with_share(1, 1, 100);
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let (started, running) = oneshot::channel();
+        let place = pool.place("a");
+        let shared = Arc::clone(&pool.shared);
+        let job = pool.run("a", move || {
+            place.run_long();
+            place.step_aside(|| {
+                let _ = started.send(());
+                let _ = wait.recv();
+            });
+            let queues = shared.lock();
+            (queues.running, queues.long, queues.aside)
+        });
+        let other = async {
+            running.await.unwrap();
+            assert_eq!(pool.run("a", || 1).await, Ok(1), "its tenant's thread is free meanwhile");
+            drop(release);
+        };
+        assert_eq!(tokio::join!(job, other).0, Ok((1, 0, 0)));
+        while !pool.shared.lock().at_rest() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
@@ -533,7 +514,7 @@ mod tests {
         for tenant in ["a", "b", "c"] {
             pool.run(tenant, || ()).await.unwrap();
         }
-        while !pool.shared.lock().tenants.is_empty() {
+        while !pool.shared.lock().at_rest() {
             tokio::task::yield_now().await;
         }
     }
