@@ -39,9 +39,9 @@ pub(crate) async fn run() -> anyhow::Result<Report> {
     report.method = vec![format!(
         "A function in pure Python (dictionaries and text, some 200 µs a row) over one exchange of {BATCHES} \
          batches of {ROWS} rows, client in Rust on the same machine; servers with one and with two threads for \
-         guest code, and with the default settings, in turns, {ROUNDS} rounds. The limit is the same work in one \
+         guests, and with the default settings, in turns, {ROUNDS} rounds. The limit is the same work in one \
          process without a server, on one thread and on two: what the machine's two cores give at that time. \
-         Medians; the ratio is that of each round. `Processors busy` is the processor time that the server got, per \
+         Medians; the ratio is that of each round. `Processors busy` is the processor time that the server got per \
          second: on a machine that is busy with other things it shows what the server would have used."
     )];
     let definition = Definition::of_integers(HEAVY, 1);

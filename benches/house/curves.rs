@@ -35,6 +35,8 @@ struct Curve<'a> {
     title: &'a str,
     x: &'a str,
     unit: &'a str,
+    /// What the unit counts millions of.
+    one: &'a str,
     series: Vec<(&'a str, Vec<(Definition, Point)>)>,
 }
 
@@ -42,10 +44,11 @@ pub(crate) async fn run() -> anyhow::Result<Report> {
     let mut report = Report::new("curves", "How the cost of an exchange grows");
     report.method = vec![format!(
         "One exchange through Flight on an open connection to a server with its default settings, from the \
-         request to the last answer; client in Rust on the same machine, its batches encoded before. The quickest of \
-         at least {ROUNDS} exchanges, so that other work on the machine does not look like a cliff; the processor \
-         time is that of all of them. A point whose rate is more than {:.0} % below that of the point before it \
-         is called out.",
+         request to the last answer; client in Rust on the same machine, its batches encoded before. The quickest \
+         of at least {ROUNDS} exchanges, so that other work on the machine does not look like a cliff; the \
+         processor time is that of all of them. A point whose rate is more than {:.0} % below that of the point before it \
+         is called out: as a cliff if the server's processor time rose by as much, else as one of waiting, which \
+         may be other work on the machine.",
         CLIFF * 100.0
     )];
     let folder = folder()?;
@@ -71,10 +74,11 @@ async fn measure(
             "µs a batch",
             curve.unit,
             "against the point before",
-            "server's processor time, ns a row",
+            &format!("server's processor time, ns a {}", curve.one),
         ];
         let mut table = Table::new(format!("{}: {name}", curve.title), &heads);
         let mut line: Vec<(f64, f64)> = Vec::new();
+        let mut cost_before = f64::MAX;
         for (definition, point) in points {
             let function = client.provision("bench", &definition).await?;
             let sent = Messages::new(&point.batch)?;
@@ -86,15 +90,24 @@ async fn measure(
                 times.push(began.elapsed().as_secs_f64());
             }
             let processor = (server.held()?.processor - before).as_secs_f64();
-            let rows = point.batch.num_rows() * point.batches * times.len();
+            let cost = processor * 1e3 / (point.worth * times.len() as f64);
             let seconds = times.iter().copied().fold(f64::MAX, f64::min);
             let rate = point.worth / seconds;
-            let against = line.last().map(|(_, before)| rate / before);
-            let told = match against {
-                None => "–".to_owned(),
-                Some(ratio) if ratio < 1.0 - CLIFF => format!("{ratio:.2}, a cliff"),
-                Some(ratio) => format!("{ratio:.2}"),
-            };
+            let told = line.last().map_or_else(
+                || "–".to_owned(),
+                |(_, before)| {
+                    let ratio = rate / before;
+                    let is_slower = ratio < 1.0 - CLIFF;
+                    let is_dearer = cost > cost_before * (1.0 + CLIFF);
+                    let name = match (is_slower, is_dearer) {
+                        (true, true) => ", a cliff",
+                        (true, false) => ", a cliff of waiting",
+                        _ => "",
+                    };
+                    format!("{ratio:.2}{name}")
+                },
+            );
+            cost_before = cost;
             let of_batch = seconds * 1e6 / point.batches as f64;
             table.row([
                 point.x.to_string(),
@@ -102,7 +115,7 @@ async fn measure(
                 short(of_batch),
                 short(rate),
                 told,
-                short(processor * 1e9 / rows as f64),
+                short(cost),
             ]);
             line.push((point.x as f64, rate));
         }
@@ -137,6 +150,7 @@ fn rows() -> Curve<'static> {
         title: "Rows of an exchange",
         x: "rows",
         unit: "million rows/s",
+        one: "row",
         series: vec![
             ("int64 a + b", points(UNBOXED, 10_000_000)),
             ("int64 max([a, b])", points(INTERPRETED, 1_000_000)),
@@ -166,6 +180,7 @@ fn columns() -> Curve<'static> {
         title: "Columns of a batch of 8,192 rows",
         x: "columns",
         unit: "million values/s",
+        one: "value",
         series: vec![
             ("a0 + a1 + ...", points(|sum, _| sum.to_owned())),
             ("max([0, a0, a1, ...])", points(|_, list| format!("max([0, {list}])"))),
@@ -188,6 +203,7 @@ fn batch_sizes() -> Curve<'static> {
         title: "Rows of a batch",
         x: "rows of a batch",
         unit: "million rows/s",
+        one: "row",
         series: vec![("int64 a + b", points(UNBOXED)), ("int64 max([a, b])", points(INTERPRETED))],
     }
 }
@@ -209,6 +225,7 @@ fn lengths() -> Curve<'static> {
         title: "Length of text",
         x: "bytes of a text",
         unit: "MB/s",
+        one: "byte",
         series: vec![
             ("str.upper", points("def f(s):\n    return s.upper()\n")),
             ("max([s, ''])", points("def f(s):\n    return max([s, ''])\n")),

@@ -1,4 +1,4 @@
-//! What fuzzing needs of the inside. No part of the interface: it changes with what it shows.
+//! What fuzzing, and the benchmark of meters, need of the inside. No part of the interface: it changes with what it shows.
 
 use arrow::array::{ArrayRef, RecordBatch, StructArray};
 use arrow::datatypes::Field;

@@ -15,6 +15,9 @@ use super::registry::Version;
 use crate::metrics::Metrics;
 use crate::workers::{Place, WorkerError, WorkerPool};
 
+/// Memory that a sandbox may have taken and still be dropped anywhere, in bytes.
+const LARGE_BYTES: u64 = 4 << 20;
+
 /// A session. Its work runs on the workers, one piece after the other. Dropping it, at any time,
 /// interrupts what runs and gives the sandbox and its place back.
 #[derive(Debug)]
@@ -115,8 +118,16 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.sandbox.is_none() {
-            self.cancelled.cancel();
+        match self.sandbox.take() {
+            None => self.cancelled.cancel(),
+            // Sessions end on the threads of the network, which others wait for.
+            Some(sandbox) if sandbox.is_large() => {
+                let job = move || drop(sandbox);
+                if let Err(error) = self.setup.workers.submit(&self.setup.version.id.tenant, job) {
+                    tracing::debug!(%error, "a sandbox was dropped where its session ended");
+                }
+            }
+            Some(sandbox) => drop(sandbox),
         }
     }
 }
@@ -185,6 +196,12 @@ impl Sandbox {
     /// What the sandbox has used so far.
     pub fn usage(&self) -> Usage {
         self.instance.as_ref().map(Instance::usage).unwrap_or_default()
+    }
+
+    /// Whether it has so much memory that giving it back takes milliseconds.
+    fn is_large(&self) -> bool {
+        let grown = self.usage().peak_memory_bytes.saturating_sub(self.setup.image.memory_bytes());
+        grown > LARGE_BYTES
     }
 
     fn log(&mut self, mut logs: Logs) {
