@@ -56,6 +56,10 @@ fuzz TARGET="" *ARGS:
 soak *ARGS:
     cargo xtask soak {{ARGS}}
 
+# Take defences out, one at a time, and see the tests fail that are named for them: `just mutate 51`
+mutate *ARGS:
+    cargo xtask mutate {{ARGS}}
+
 # Format and lint
 check:
     cargo fmt --all --check

@@ -176,10 +176,22 @@ report() { echo \"$1\" >>\"$REPORT\"; }
 (echo x >\"$OUTSIDE/written\") 2>/dev/null && report 'wrote outside'
 (echo x >\"$REPORT.own\") 2>/dev/null && report 'wrote to the cache'
 (read line </proc/1/status) 2>/dev/null && report 'read about process 1'
+kill -0 \"$OUTSIDER\" 2>/dev/null && report 'signalled a process outside'
 [ -x /usr/bin/id ] && /usr/bin/id >/dev/null 2>&1 && report 'ran another program'
 report done
 exit 1
 ";
+
+/// Version of the kernel's interface, which has signals from the sixth on.
+fn landlock_version() -> u32 {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (_, text) = check(folder.path(), "", |_| ());
+    let version = line(&text, "hardening.landlock").split_once("version ").and_then(|(_, rest)| {
+        let (number, _) = rest.split_once(' ')?;
+        number.trim_start_matches('V').parse().ok()
+    });
+    version.expect("Landlock tells its version")
+}
 
 #[test]
 fn attack_a_process_that_was_taken_over_reaches_nothing_outside() {
@@ -192,14 +204,15 @@ fn attack_a_process_that_was_taken_over_reaches_nothing_outside() {
     std::fs::write(&probe, PROBE).expect("a resolver");
     std::fs::set_permissions(&probe, Permissions::from_mode(0o755)).expect("its mode");
     let config = format!(
-        "[packages]\nresolver = {probe:?}\nresolver_environment = [\"REPORT\", \"OUTSIDE\"]\n\
+        "[packages]\nresolver = {probe:?}\nresolver_environment = [\"REPORT\", \"OUTSIDE\", \"OUTSIDER\"]\n\
          [hardening]\nlandlock = \"required\"\nseccomp = \"required\"\nno_new_privileges = \"required\"\n"
     );
+    let outsider = std::process::id().to_string();
     let server = Server::start_with_environment(
         folder.path(),
         &config,
         &cache,
-        &[("REPORT", &report), ("OUTSIDE", outside.path())],
+        &[("REPORT", &report), ("OUTSIDE", outside.path()), ("OUTSIDER", Path::new(&outsider))],
     );
 
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).expect("it runs");
@@ -207,13 +220,70 @@ fn attack_a_process_that_was_taken_over_reaches_nothing_outside() {
     let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
     assert_eq!((of("Seccomp:"), of("NoNewPrivs:")), ("2", "1"), "{status}");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
-    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    // The limit in force, and the one up to which it could be raised.
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    if of("Uid:").starts_with('0') {
+        // Binding ports below 1024, and nothing else.
+        assert_eq!((of("CapEff:"), of("CapPrm:")), ("0000000000000400", "0000000000000400"), "{status}");
+    }
 
     server.check("check_probe.py", &[]);
     let found = std::fs::read_to_string(&report).expect("the probe ran");
     // Best effort: they lie in the tests' cache.
     let _ = std::fs::remove_file(&report);
     let _ = std::fs::remove_file(format!("{}.own", report.display()));
-    assert_eq!(found, "wrote to the cache\ndone\n");
+    let signalled = if landlock_version() < 6 { "signalled a process outside\n" } else { "" };
+    assert_eq!(found, format!("wrote to the cache\n{signalled}done\n"));
+    assert_eq!(server.terminate(), Some(0), "a graceful end");
+}
+
+/// Copies what the sandbox compiled, for a user who may not share it with others.
+fn copy_for(from: &Path, to: &Path, user: u32) {
+    std::fs::create_dir(to).expect("a folder");
+    std::os::unix::fs::chown(to, Some(user), Some(user)).expect("root may do so");
+    std::fs::set_permissions(to, Permissions::from_mode(0o700)).expect("its mode");
+    for entry in std::fs::read_dir(from).expect("the tests' cache") {
+        let path = entry.expect("an entry").path();
+        let copy = to.join(path.file_name().expect("a name"));
+        if path.is_file() {
+            std::fs::copy(&path, &copy).expect("a copy");
+            std::os::unix::fs::chown(&copy, Some(user), Some(user)).expect("root may do so");
+        }
+    }
+}
+
+/// Each mechanism alone: where one sets what another would set too, that other could be missing unseen.
+#[test]
+fn attack_a_server_of_another_user_is_nobody_and_shows_its_memory_to_nobody() {
+    const USER: u32 = 64123;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    if folder.path().metadata().expect("the folder").uid() != 0 {
+        return;
+    }
+    // It leaves behind what the sandbox compiled.
+    drop(Server::start(folder.path(), ""));
+    let state = folder.path().join("state");
+    std::fs::remove_dir_all(&state).expect("the state directory");
+    std::fs::create_dir(&state).expect("the state directory");
+    std::os::unix::fs::chown(&state, Some(USER), Some(USER)).expect("root may do so");
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("its mode");
+    let cache = folder.path().join("cache");
+    copy_for(&binary().with_file_name("vivarium-test-cache"), &cache, USER);
+    let config =
+        format!("[server]\nuser = \"{USER}:{USER}\"\n[hardening]\nseccomp = \"off\"\nlandlock = \"off\"\n");
+    let server = Server::start_with_cache(folder.path(), &config, &cache);
+    let process = Path::new("/proc").join(server.id().to_string());
+    let status = std::fs::read_to_string(process.join("status")).expect("it runs");
+    let of = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let user = USER.to_string();
+    assert_eq!((of("Uid:"), of("Gid:")), (vec![user.clone(); 4], vec![user; 4]), "{status}");
+    assert_eq!(of("Groups:"), [""; 0], "{status}");
+    assert_eq!((of("CapEff:"), of("CapPrm:")), (vec!["0".repeat(16)], vec!["0".repeat(16)]), "{status}");
+    assert_eq!((of("NoNewPrivs:"), of("Seccomp:")), (vec!["1".to_owned()], vec!["0".to_owned()]), "{status}");
+    // What belongs to a process that cannot be dumped belongs to root in /proc, whoever the process is.
+    assert_eq!(process.join("mem").metadata().expect("it runs").uid(), 0, "it can be dumped");
     assert_eq!(server.terminate(), Some(0), "a graceful end");
 }

@@ -1,5 +1,6 @@
 //! The server's own log: structured events on standard error.
 
+use std::cell::Cell;
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
@@ -46,7 +47,29 @@ pub fn start(config: &LoggingConfig) -> Result<(), LoggingError> {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("no message");
-        tracing::error!(location, message, "a panic was contained");
+        if QUIET.get() {
+            tracing::debug!(location, message, "a panic was contained");
+        } else {
+            tracing::error!(location, message, "a panic was contained");
+        }
     }));
     Ok(())
+}
+
+thread_local! {
+    /// Whether panics of this thread are a stranger's doing.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs work whose panics, which it contains, are news at the level `debug` only: what strangers send can
+/// cause them at will, and is counted as their failure.
+pub(crate) fn with_quiet_panics<R>(work: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            QUIET.set(self.0);
+        }
+    }
+    let _restore = Restore(QUIET.replace(true));
+    work()
 }

@@ -37,9 +37,13 @@ fn a_second_engine_finds_what_the_first_built() {
     let bytes =
         first.build_image(&spec, &FunctionFiles::default(), &BuildLimits::default()).unwrap().to_bytes();
     assert!(second.load_image(&spec, &bytes).is_ok());
-    let other = WatGuest { extra: "(func)".into(), ..WatGuest::default() }.wasm();
+    let other = WatGuest { invoke: "(i32.const -1)".into(), ..WatGuest::default() }.wasm();
     let other = Engine::with_guest(&config(dir.path()), &other).unwrap();
     assert!(matches!(other.load_image(&spec, &bytes), Err(LoadError::OtherEngine)));
+    // It runs its own code, which fails, and not what the first has left in the cache.
+    let image = other.build_image(&spec, &FunctionFiles::default(), &BuildLimits::default()).unwrap();
+    assert!(fork(&image).invoke(&int64_batch([1, 2])).is_err());
+    works(&Engine::with_guest(&config(dir.path()), &wasm).unwrap());
 }
 
 #[test]
@@ -47,15 +51,22 @@ fn damaged_entries_are_rebuilt() {
     let dir = tempfile::tempdir().unwrap();
     let wasm = WatGuest::default().wasm();
     drop(Engine::with_guest(&config(dir.path()), &wasm).unwrap());
+    let mut damaged = Vec::new();
     for entry in fs::read_dir(dir.path().join("cache")).unwrap() {
         let path = entry.unwrap().path();
         let mut bytes = fs::read(&path).unwrap();
         if let Some(byte) = bytes.last_mut() {
             *byte ^= 1;
-            fs::write(&path, bytes).unwrap();
+            fs::write(&path, &bytes).unwrap();
+            damaged.push((path, bytes));
         }
     }
+    assert_eq!(damaged.len(), 2, "a module and a base");
     works(&Engine::with_guest(&config(dir.path()), &wasm).unwrap());
+    // A byte that nobody reads is no excuse: nothing damaged is left.
+    for (path, bytes) in damaged {
+        assert!(fs::read(&path).unwrap() != bytes, "{} was used", path.display());
+    }
 }
 
 #[test]
@@ -71,6 +82,16 @@ fn entries_that_others_can_write_are_refused() {
     fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).unwrap();
     let refused = Engine::with_guest(&config(dir.path()), &wasm);
     assert!(matches!(refused, Err(EngineError::Cache(CacheError::Untrusted { .. }))));
+}
+
+#[test]
+fn a_directory_that_others_can_write_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let wasm = WatGuest::default().wasm();
+    drop(Engine::with_guest(&config(dir.path()), &wasm).unwrap());
+    fs::set_permissions(dir.path().join("cache"), fs::Permissions::from_mode(0o770)).unwrap();
+    let refused = Engine::with_guest(&config(dir.path()), &wasm);
+    assert!(matches!(refused, Err(EngineError::Cache(CacheError::Untrusted { mode: 0o770, .. }))));
 }
 
 #[test]

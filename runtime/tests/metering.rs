@@ -211,6 +211,31 @@ fn bulk_memory_is_charged_by_length_and_stays_correct() {
 }
 
 #[test]
+fn attack_09_bulk_operations_cost_their_length() {
+    // Each beside the same of no length; known lengths are charged in another place than those in variables.
+    let fuel = |operation: &str, length: u32, known: bool| {
+        let length = match known {
+            true => format!("(i32.const {length})"),
+            false => format!("(i32.add (i32.const {length}) (local.get $nothing))"),
+        };
+        let body = format!("(local $nothing i32) (drop (memory.grow (i32.const 8))) {operation} {length})");
+        let mut instance = fork(&with_identity(&body).image());
+        instance.invoke(&int64_batch([1])).unwrap();
+        instance.usage().fuel
+    };
+    for operation in [
+        "(memory.fill (i32.const 262144) (i32.const 0)",
+        "(memory.copy (i32.const 262145) (i32.const 262144)",
+    ] {
+        for (length, known) in [(4096, true), (400_000, true), (4096, false), (400_000, false)] {
+            let more = fuel(operation, length, known).saturating_sub(fuel(operation, 0, known));
+            let expected = u64::from(length) / 4;
+            assert!((expected - 20..expected + 50).contains(&more), "{operation} {length} {known}: {more}");
+        }
+    }
+}
+
+#[test]
 fn a_sleeping_guest_is_woken() {
     let sleeping = WatGuest {
         imports: r#"(import "wasi_snapshot_preview1" "poll_oneoff"

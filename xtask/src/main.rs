@@ -5,6 +5,7 @@ mod clients;
 mod demo;
 mod fuzz;
 mod guest;
+mod mutate;
 mod product;
 mod soak;
 mod test;
@@ -30,6 +31,8 @@ enum Command {
     Bench(bench::Bench),
     /// Fuzz what reads a stranger's bytes; a crash's input is kept.
     Fuzz(fuzz::Arguments),
+    /// Take defences out one at a time, and see the tests that are named for them fail.
+    Mutate(mutate::Arguments),
     /// Stream a real data set through a provisioned function; builds whatever is missing.
     Demo,
     /// Serve a good tenant while others attack, and tell what became of both; builds whatever is missing.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Guest(arguments) => guest::run(&arguments),
         Command::Bench(bench) => bench::run(&bench),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Mutate(arguments) => mutate::run(&arguments),
         Command::Demo => demo::run(),
         Command::Soak { arguments } => soak::run(&arguments),
         Command::Test { arguments } => test::run(&arguments),

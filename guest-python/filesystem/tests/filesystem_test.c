@@ -422,9 +422,47 @@ static int check_tree(const struct node *directory)
     return failures;
 }
 
+/* Names and paths of any length, and with anything in them. */
+static int check_names(void)
+{
+    static char path[PATH_LEN_MAX + 2];
+    struct wasi_filestat stat;
+    wasi_result result[4];
+    memset(path, 'n', sizeof path);
+    memcpy(path, "tmp/", 4);
+    result[0] = PREVIEW1(path_filestat_get)(3, 0, path, 4 + NAME_LEN_MAX, &stat);
+    result[1] = PREVIEW1(path_filestat_get)(3, 0, path, 4 + NAME_LEN_MAX + 1, &stat);
+    memset(path, '/', sizeof path);
+    result[2] = PREVIEW1(path_filestat_get)(3, 0, path, PATH_LEN_MAX, &stat);
+    result[3] = PREVIEW1(path_filestat_get)(3, 0, path, PATH_LEN_MAX + 1, &stat);
+    wasi_result nul = PREVIEW1(path_filestat_get)(3, 0, "lib\0/a", 6, &stat);
+    bool done_well = result[0] == WASI_ENOENT && result[1] == WASI_ENAMETOOLONG && result[2] == WASI_SUCCESS &&
+                     result[3] == WASI_ENAMETOOLONG && nul == WASI_EINVAL;
+    if (!done_well) {
+        printf("names: %d %d %d %d %d\n", result[0], result[1], result[2], result[3], nul);
+    }
+    return !done_well;
+}
+
+/* A directory is written to the room that there is, byte for byte: the sanitizer knows where that ends. */
+static int check_room(void)
+{
+    for (size_t room = 0; room < 64; room++) {
+        size_t used = 0;
+        uint8_t *bytes = malloc(room);
+        wasi_result result = PREVIEW1(fd_readdir)(3, bytes, room, 0, &used);
+        free(bytes);
+        if (result != WASI_SUCCESS || used != room) {
+            printf("a directory in %zu bytes: %d, %zu used\n", room, result, used);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int main(void)
 {
-    int failures = check_table() + check_duplicates() + check_null() + check_mount();
+    int failures = check_table() + check_names() + check_room() + check_duplicates() + check_null() + check_mount();
     for (int i = 0; i < 300000; i++) {
         random_call();
         if (i % 1000 == 0) {

@@ -137,6 +137,7 @@ impl ExchangeError {
                 ("FuelQuotaExceeded", Some("tenants.fuel_per_minute"))
             }
             Self::Session(SessionError::Image(_)) => ("ImageFailed", None),
+            Self::Input(InputError::Contradiction) => ("ContradictoryArrow", None),
             Self::Request(_) | Self::Input(_) | Self::Aggregate(_) => ("InvalidInput", None),
             Self::Idle { .. } => ("Idle", Some("idle_timeout_s")),
             Self::Gone | Self::Client(_) => ("Cancelled", None),

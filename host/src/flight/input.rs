@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{read_dictionary, read_record_batch};
 use arrow::ipc::{self, MessageHeader};
@@ -20,6 +20,7 @@ use tonic::Code;
 
 use super::wide;
 use crate::conform::{ConformError, conform};
+use crate::logging;
 use crate::status::Failure;
 
 /// Longest metadata of one message, in bytes: schemas and the layout of batches, never data.
@@ -39,10 +40,17 @@ pub(super) struct InputLimits {
 pub(super) enum InputError {
     #[error("a message is not an Arrow IPC message: {reason}")]
     NotArrow { reason: String },
+    #[error("a message is not an Arrow IPC message: it contradicts itself")]
+    Contradiction,
     #[error("a batch came before the schema")]
     NoSchema,
     #[error("the schema changed within the stream")]
     SchemaChanged,
+    #[error(
+        "column `{column}` is a union, or has one inside: {data_type}; send a column that may be null for each \
+         of its variants"
+    )]
+    Union { column: String, data_type: DataType },
     #[error("a message's body is compressed; send batches uncompressed")]
     Compressed,
     #[error("a message's metadata is {requested} bytes long, {limit} are allowed")]
@@ -124,8 +132,9 @@ impl InputDecoder {
         }
         // What a panic leaves half-changed is the dictionaries, and after an error nothing is
         // decoded any more.
-        catch_unwind(AssertUnwindSafe(|| self.decode_message(data)))
-            .unwrap_or_else(|_| Err(not_arrow("it contradicts itself")))
+        // A stranger can make any number of panics, so none of them is an error of ours in the log.
+        logging::with_quiet_panics(|| catch_unwind(AssertUnwindSafe(|| self.decode_message(data))))
+            .unwrap_or_else(|_| Err(InputError::Contradiction))
     }
 
     fn decode_message(&mut self, data: &FlightData) -> Result<Option<RecordBatch>, InputError> {
@@ -145,6 +154,10 @@ impl InputDecoder {
             return Err(not_arrow("it is big-endian"));
         }
         let schema = Arc::new(ipc::convert::fb_to_schema(schema));
+        if let Some(field) = schema.fields().iter().find(|field| has_union(field.data_type())) {
+            let (column, data_type) = (field.name().clone(), field.data_type().clone());
+            return Err(InputError::Union { column, data_type });
+        }
         match &self.schema {
             Some(first) if *first != schema => Err(InputError::SchemaChanged),
             _ => {
@@ -222,6 +235,23 @@ impl InputDecoder {
     }
 }
 
+/// Whether a type is a union or has one inside. Arrow bounds how deep types are nested.
+fn has_union(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Union(..) => true,
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => has_union(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_union(field.data_type())),
+        DataType::Dictionary(_, values) => has_union(values),
+        DataType::RunEndEncoded(_, values) => has_union(values.data_type()),
+        _ => false,
+    }
+}
+
 fn not_arrow(reason: impl std::fmt::Display) -> InputError {
     InputError::NotArrow { reason: reason.to_string() }
 }
@@ -230,7 +260,7 @@ fn not_arrow(reason: impl std::fmt::Display) -> InputError {
 mod tests {
     use super::*;
     use arrow::array::{DictionaryArray, Int32Array, StringArray};
-    use arrow::datatypes::{DataType, Int32Type};
+    use arrow::datatypes::Int32Type;
     use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
     use arrow_flight::SchemaAsIpc;
 

@@ -312,6 +312,81 @@ mod tests {
         assert!(without.len() < with.len() && with.len() < 4096, "{} {}", without.len(), with.len());
     }
 
+    /// Makes calls on a thread that has entered the filter; those that exist.
+    fn existing(programs: bool, calls: &[(&'static str, c_long, [c_long; 4])]) -> Vec<&'static str> {
+        let exists = |(name, number, [a, b, c, d]): &(&'static str, c_long, [c_long; 4])| {
+            // SAFETY: each call is one that the filter answers, or that fails for its arguments or changes
+            // nothing; the pointers are null.
+            let answer = unsafe { libc::syscall(*number, *a, *b, *c, *d) };
+            let missing =
+                answer == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS);
+            (!missing).then_some(*name)
+        };
+        let filter = filter(programs).unwrap();
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                seccompiler::apply_filter(&filter).unwrap();
+                calls.iter().filter_map(exists).collect()
+            });
+            inside.join().unwrap()
+        })
+    }
+
+    #[test]
+    fn attack_calls_that_no_server_needs_do_not_exist() {
+        const PR_SET_PTRACER: c_long = 0x5961_6d61;
+        const NAMESPACE: c_long = (libc::CLONE_NEWUSER | libc::CLONE_FS) as c_long;
+        let none = [0; 4];
+        let bad = [-1, 0, 0, 0];
+        let socket =
+            |family: i32, protocol| [c_long::from(family), c_long::from(libc::SOCK_RAW), protocol, 0];
+        let calls = [
+            ("add_key", libc::SYS_add_key, none),
+            ("bpf", libc::SYS_bpf, bad),
+            ("capset", libc::SYS_capset, none),
+            ("chroot", libc::SYS_chroot, none),
+            ("clone into a namespace", libc::SYS_clone, [NAMESPACE, 0, 0, 0]),
+            ("clone3", libc::SYS_clone3, none),
+            ("finit_module", libc::SYS_finit_module, bad),
+            ("init_module", libc::SYS_init_module, none),
+            ("io_uring_setup", libc::SYS_io_uring_setup, none),
+            ("ioctl: typing into a terminal", libc::SYS_ioctl, [-1, 0x5412, 0, 0]),
+            ("kexec_load", libc::SYS_kexec_load, [0, 0, 0, -1]),
+            ("keyctl", libc::SYS_keyctl, bad),
+            ("mount", libc::SYS_mount, none),
+            ("name_to_handle_at", libc::SYS_name_to_handle_at, bad),
+            ("open_by_handle_at", libc::SYS_open_by_handle_at, bad),
+            ("perf_event_open", libc::SYS_perf_event_open, none),
+            ("personality", libc::SYS_personality, [0xffff_ffff, 0, 0, 0]),
+            ("pivot_root", libc::SYS_pivot_root, none),
+            ("prctl: dumps", libc::SYS_prctl, [c_long::from(libc::PR_SET_DUMPABLE), 1, 0, 0]),
+            ("prctl: debuggers", libc::SYS_prctl, [PR_SET_PTRACER, 0, 0, 0]),
+            ("prlimit of another process", libc::SYS_prlimit64, [c_long::from(i32::MAX), 0, 0, 0]),
+            ("process_vm_readv", libc::SYS_process_vm_readv, bad),
+            ("process_vm_writev", libc::SYS_process_vm_writev, bad),
+            ("ptrace", libc::SYS_ptrace, bad),
+            ("reboot", libc::SYS_reboot, none),
+            ("request_key", libc::SYS_request_key, none),
+            ("setns", libc::SYS_setns, bad),
+            ("setresuid", libc::SYS_setresuid, [-1, -1, -1, 0]),
+            ("socket: packets", libc::SYS_socket, socket(libc::AF_PACKET, 0)),
+            ("socket: the kernel's log of audits", libc::SYS_socket, socket(libc::AF_NETLINK, 9)),
+            ("socket: the kernel's ciphers", libc::SYS_socket, socket(libc::AF_ALG, 0)),
+            ("socket: other virtual machines", libc::SYS_socket, socket(libc::AF_VSOCK, 0)),
+            ("swapon", libc::SYS_swapon, none),
+            ("umount2", libc::SYS_umount2, none),
+            ("unshare", libc::SYS_unshare, none),
+            ("userfaultfd", libc::SYS_userfaultfd, bad),
+        ];
+        for programs in [true, false] {
+            assert_eq!(existing(programs, &calls), [""; 0], "with programs: {programs}");
+        }
+        let start = [("execve", libc::SYS_execve, none), ("kill", libc::SYS_kill, [0; 4])];
+        assert_eq!((existing(true, &start).len(), existing(false, &start).len()), (2, 0));
+        let needed = [("getpid", libc::SYS_getpid, none), ("close", libc::SYS_close, bad)];
+        assert_eq!(existing(false, &needed).len(), 2);
+    }
+
     #[test]
     fn no_call_is_listed_twice() {
         let mut calls: Vec<_> = ALWAYS.iter().chain(OLDER).chain(PROGRAMS).collect();

@@ -64,7 +64,10 @@ fn write_storage(text: &mut String, data_type: &DataType) {
         DataType::Date32 => "DATE",
         DataType::Date64 => "DATE64",
         DataType::Timestamp(TimeUnit::Microsecond, None) => "TIMESTAMP",
-        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if &**zone == "UTC" => "TIMESTAMP_TZ",
+        // `TIMESTAMP_TZ` is a type of the engine's own where types are the engine's.
+        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if &**zone == "UTC" => {
+            "TIMESTAMP WITH TIME ZONE"
+        }
         DataType::Time64(TimeUnit::Microsecond) => "TIME",
         DataType::Interval(IntervalUnit::MonthDayNano) => "INTERVAL",
         _ => return write_parameterised(text, data_type),
