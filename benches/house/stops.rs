@@ -30,7 +30,7 @@ pub(crate) const METHOD: &str = "Stops: functions that never end by themselves, 
 const WORK: [(&str, &str); 7] = [
     ("a tight loop", "    while True: pass\n"),
     ("filling memory: bytes * 100 million", "    while True: b'x' * 100_000_000\n"),
-    ("copying memory: 80 MB at a time", "    block = bytearray(80_000_000)\n    while True: bytes(block)\n"),
+    ("copying memory: 30 MB at a time", "    block = bytearray(30_000_000)\n    while True: bytes(block)\n"),
     (
         "a regular expression that backtracks",
         "    import re\n    return len(re.match('(a+)+$', 'a' * 64 + 'b'))\n",
