@@ -96,8 +96,9 @@ pub struct ServerConfig {
     /// the first time, when it is compiled), instead of when a function first needs it. Default: true.
     pub numpy_at_start: bool,
 
-    /// Threads that run guest code, besides those whose calls have run for long (`long_call_ms`); one
-    /// tenant holds at most `tenants.max_workers` of both. Default: 0, one for each core.
+    /// Threads that run guest code, besides those whose calls have run for long (`long_call_ms`), and as
+    /// many more for calls of tenants that have used less than their share of them lately; one tenant holds
+    /// at most `tenants.max_workers` of all. Default: 0, one for each core.
     pub workers: usize,
     /// Threads that build images, apart from the workers so that builds never delay calls. One
     /// tenant holds at most half of them, rounded up. Default: 4.
@@ -110,7 +111,7 @@ pub struct ServerConfig {
     /// Linux). Default: 5, a third of the share of others.
     pub long_call_nice: u8,
     /// Threads that serve connections; each connection stays on one of them. Default: 0, one for two
-    /// cores.
+    /// cores, and two where there are two: what one client sends then keeps half of the others waiting.
     pub network_threads: usize,
     /// Batches, and images to build, that may wait for a thread; more are refused. Default: 4096.
     pub max_queued_jobs: usize,
@@ -448,6 +449,7 @@ impl Config {
         PoolSize {
             threads: or(self.server.workers, cores),
             threads_of_tenant: or(self.tenants.max_workers, cores),
+            express: or(self.server.workers, cores),
             stack_bytes: WORKER_STACK_BYTES,
             max_queued: self.server.max_queued_jobs,
             nice: 0,
@@ -459,7 +461,7 @@ impl Config {
     pub fn network_threads(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         match self.server.network_threads {
-            0 => cores.div_ceil(2),
+            0 => cores.div_ceil(2).max(cores.min(2)),
             configured => configured,
         }
     }
@@ -476,7 +478,7 @@ impl Config {
     pub fn build_pool(&self) -> PoolSize {
         let threads = self.server.build_workers.get();
         let nice = self.server.long_call_nice / 2;
-        PoolSize { threads, threads_of_tenant: threads.div_ceil(2), nice, ..self.worker_pool() }
+        PoolSize { threads, threads_of_tenant: threads.div_ceil(2), express: 0, nice, ..self.worker_pool() }
     }
 
     /// Memory that exchanges may be promised at the same time, in bytes: what builds leave of

@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod network;
 pub mod observe;
 pub mod packages;
+mod priority;
 pub mod provisioning;
 pub mod secret_file;
 pub mod server;

@@ -12,6 +12,8 @@ use std::thread;
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 
+use crate::priority;
+
 /// Why the network threads ended before they should.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,6 +47,7 @@ where
             runtime::Builder::new_current_thread().enable_all().build().map_err(NetworkError::Thread)?;
         let (outcomes, mut is_wanted) = (outcomes.clone(), is_wanted.clone());
         let serve = move || {
+            priority::react_quickly();
             runtime.block_on(async {
                 tokio::select! {
                     outcome = work() => drop(outcomes.send(outcome).await),

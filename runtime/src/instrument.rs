@@ -17,7 +17,8 @@
 //! # Cost model
 //!
 //! A unit is about one WebAssembly operator. Reading locals, constants, `drop` and the boundaries of
-//! blocks are free, as they are in compiled code; `memory.grow` counts as [`MEMORY_GROW_COST`].
+//! blocks are free, as they are in compiled code; `memory.grow` counts as [`MEMORY_GROW_COST`], and each
+//! page that it brings as [`MEMORY_PAGE_COST`].
 //!
 //! A *region* is a function's body without its loops, or a loop's body without the loops nested
 //! in it. A region costs the number of operators that one pass through it executes *on average*,
@@ -57,7 +58,7 @@ mod survey;
 pub(crate) use rewrite::instrument;
 
 /// Goes into the cache key: raise it when the rewritten code changes.
-pub(crate) const INSTRUMENTATION_VERSION: u32 = 3;
+pub(crate) const INSTRUMENTATION_VERSION: u32 = 4;
 
 /// Module and name of the function that the meter calls, imported in addition to the module's own.
 pub(crate) const REFILL_IMPORT: (&str, &str) = ("vivarium", "refill");
@@ -88,6 +89,10 @@ pub(crate) const INDIRECT_CALL_COST: u32 = 25;
 
 /// Operators that `memory.grow` counts as: it is a call into the host and a system call.
 pub(crate) const MEMORY_GROW_COST: u32 = 100;
+
+/// Units for each page of 64 KiB that a memory has grown by: as much as filling it, because the kernel does
+/// that, in sixteen page faults, when the guest touches it for the first time, which no fuel could count.
+pub(crate) const MEMORY_PAGE_COST: u32 = 65_536 / BULK_BYTES_PER_UNIT;
 
 /// Bytes that one unit of fuel fills or copies.
 pub(crate) const BULK_BYTES_PER_UNIT: u32 = 4;

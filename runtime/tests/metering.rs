@@ -236,6 +236,25 @@ fn attack_09_bulk_operations_cost_their_length() {
 }
 
 #[test]
+fn attack_09_memory_costs_what_the_kernel_does_for_it() {
+    let fuel = |pages: i32| {
+        let mut instance = fork(&with_identity(&format!("(drop (memory.grow (i32.const {pages})))")).image());
+        instance.invoke(&int64_batch([1])).unwrap();
+        instance.usage().fuel
+    };
+    let nothing = fuel(0);
+    for (pages, expected) in [(1, 16_384), (100, 1_638_400), (-1, 0)] {
+        assert_eq!(fuel(pages) - nothing, expected, "{pages} pages");
+    }
+
+    // A guest that asks again and again ends by its fuel long before the memory does.
+    let greedy = with_identity("(loop (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))");
+    let error =
+        run_under(&greedy.image(), &Limits { fuel_per_batch: 1_000_000, ..Limits::default() }).unwrap_err();
+    assert!(matches!(error, CallError::Fuel { .. }), "{error}");
+}
+
+#[test]
 fn a_sleeping_guest_is_woken() {
     let sleeping = WatGuest {
         imports: r#"(import "wasi_snapshot_preview1" "poll_oneoff"

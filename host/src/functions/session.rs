@@ -15,8 +15,8 @@ use super::registry::Version;
 use crate::metrics::Metrics;
 use crate::workers::{Place, WorkerError, WorkerPool};
 
-/// Memory that a sandbox may have taken and still be dropped anywhere, in bytes.
-const LARGE_BYTES: u64 = 4 << 20;
+/// Fuel that a sandbox may have used and still be dropped anywhere: it cannot have written to much memory.
+const LITTLE_FUEL: u64 = 1_000_000;
 
 /// A session. Its work runs on the workers, one piece after the other. Dropping it, at any time,
 /// interrupts what runs and gives the sandbox and its place back.
@@ -121,7 +121,7 @@ impl Drop for Session {
         match self.sandbox.take() {
             None => self.cancelled.cancel(),
             // Sessions end on the threads of the network, which others wait for.
-            Some(sandbox) if sandbox.is_large() => {
+            Some(sandbox) if sandbox.usage().fuel > LITTLE_FUEL => {
                 let job = move || drop(sandbox);
                 if let Err(error) = self.setup.workers.submit(&self.setup.version.id.tenant, job) {
                     tracing::debug!(%error, "a sandbox was dropped where its session ended");
@@ -196,12 +196,6 @@ impl Sandbox {
     /// What the sandbox has used so far.
     pub fn usage(&self) -> Usage {
         self.instance.as_ref().map(Instance::usage).unwrap_or_default()
-    }
-
-    /// Whether it has so much memory that giving it back takes milliseconds.
-    fn is_large(&self) -> bool {
-        let grown = self.usage().peak_memory_bytes.saturating_sub(self.setup.image.memory_bytes());
-        grown > LARGE_BYTES
     }
 
     fn log(&mut self, mut logs: Logs) {

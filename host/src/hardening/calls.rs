@@ -272,12 +272,8 @@ pub(super) fn filter(programs: bool) -> Result<BpfProgram, BackendError> {
     allow(libc::SYS_socket, routes)?;
     // Its own limits only.
     allow(libc::SYS_prlimit64, vec![SeccompCondition::new(0, Dword, Eq, 0)?])?;
-    // A thread's own priority only.
-    let own_priority = vec![
-        SeccompCondition::new(0, Dword, Eq, unsigned(libc::PRIO_PROCESS as i32))?,
-        SeccompCondition::new(1, Dword, Eq, 0)?,
-    ];
-    allow(libc::SYS_setpriority, own_priority)?;
+    // A thread's own slice and priority only.
+    allow(libc::SYS_sched_setattr, vec![SeccompCondition::new(0, Dword, Eq, 0)?])?;
     // `clone3` hides its flags from filters; where it does not exist, `clone` is called.
     let thread = unsigned(libc::CLONE_THREAD);
     let namespaces = unsigned(NAMESPACES);

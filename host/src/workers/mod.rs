@@ -2,10 +2,10 @@
 //!
 //! Guest calls hold a processor until they end, so they never run on the threads that serve
 //! connections, and they need a native stack of [`vivarium_runtime::WORKER_STACK_BYTES`]. Jobs wait
-//! in one queue per tenant, and the threads take them in turns, one tenant after the other, those for
-//! which nothing runs first. One tenant never holds more than its share of the threads: calls that only a deadline ends would
-//! otherwise hold them all. With more threads than processors, it is then the operating system that
-//! divides time between the calls that run.
+//! in one queue per tenant, and tenants get turns such that each has its share of the threads' time; one
+//! that uses less than that gets a turn at once. One tenant never holds more than its share of the threads:
+//! calls that only a deadline ends would otherwise hold them all. With more threads than processors, it is
+//! then the operating system that divides time between the calls that run.
 //!
 //! A job that must wait for its client in the middle of a call steps aside ([`Place::step_aside`]):
 //! it keeps its thread and the guest on it, and another thread takes its place until it comes back.
@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 
 pub use self::place::Place;
 use self::queues::Queues;
+use crate::priority;
 
 /// Pause after the operating system has refused a thread.
 const RETRY: Duration = Duration::from_millis(100);
@@ -62,6 +63,9 @@ pub struct PoolSize {
     pub threads: usize,
     /// Threads that one tenant may hold at the same time, at least one.
     pub threads_of_tenant: usize,
+    /// Threads beyond those, for jobs of tenants that have had little of them lately and have nothing
+    /// running: such a job does not wait until another ends.
+    pub express: usize,
     /// Native stack of a thread, in bytes.
     pub stack_bytes: usize,
     /// Jobs that may wait.
@@ -266,15 +270,20 @@ impl Drop for WorkerPool {
 }
 
 fn work(shared: &Arc<Shared>) {
-    place::lower_priority(shared.size.nice);
+    match shared.size.nice {
+        0 => priority::react_quickly(),
+        nice => priority::fall_behind(nice),
+    }
     while let Some((tenant, job)) = shared.next() {
+        place::begin();
         // A panic is a defect of ours; it costs the job that met it, never the thread. What the job
         // had captured is dropped by the unwinding, so nothing half-changed stays reachable.
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             tracing::error!(tenant, "a job panicked on a worker");
         }
+        let (had_place, took) = place::end();
         let mut queues = shared.lock();
-        queues.leave(&tenant, place::end_job());
+        queues.leave(&tenant, had_place, took);
         // This thread looks for the next job itself; another one may have become possible as well.
         shared.announce(queues);
         if place::is_lowered() {
@@ -298,6 +307,7 @@ mod tests {
         let size = PoolSize {
             threads,
             threads_of_tenant,
+            express: 0,
             stack_bytes: STACK,
             max_queued,
             nice: 0,
@@ -333,34 +343,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tenants_take_turns() {
-        let pool = pool(1, 100);
-        let release = block(&pool).await;
-        let (sender, order) = std::sync::mpsc::channel();
-        for (tenant, label) in [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("c", "c1"), ("b", "b2")]
-        {
-            let sender = sender.clone();
-            pool.submit(tenant, move || sender.send(label).unwrap()).unwrap();
-        }
-        drop((sender, release));
-        assert_eq!(order.iter().collect::<Vec<_>>(), ["a1", "b1", "c1", "a2", "b2", "a3"]);
-    }
-
-    #[tokio::test]
-    async fn who_has_nothing_running_goes_first() {
-        let pool = pool_with_share(2, 3, 100);
-        let (first, _second) = (block(&pool).await, block(&pool).await);
-        let (sender, order) = std::sync::mpsc::channel();
-        for tenant in ["blocker", "b"] {
-            let sender = sender.clone();
-            pool.submit(tenant, move || sender.send(tenant).unwrap()).unwrap();
-        }
-        drop(first);
-        assert_eq!(order.recv().unwrap(), "b", "although the other came first");
-        assert_eq!(order.recv().unwrap(), "blocker");
-    }
-
-    #[tokio::test]
     async fn a_tenant_never_holds_more_than_its_share_of_the_threads() {
         let pool = pool_with_share(3, 2, 10);
         let (first, second) = (block(&pool).await, block(&pool).await);
@@ -372,6 +354,31 @@ mod tests {
         running.await.unwrap();
         drop(second);
         assert_eq!(pool.run("blocker", || 2).await, Ok(2));
+    }
+
+    #[tokio::test]
+    async fn a_job_of_a_tenant_that_has_had_little_begins_beside_those_that_run() {
+        let size = PoolSize {
+            threads: 1,
+            threads_of_tenant: 1,
+            express: 1,
+            stack_bytes: STACK,
+            max_queued: 10,
+            nice: 0,
+            long_job_nice: 0,
+        };
+        let pool = WorkerPool::start("test", size).unwrap();
+        // Time has been used, and there is always more to do: only then has somebody had little.
+        let first = block(&pool).await;
+        let use_time = async {
+            pool.submit("blocker", || ()).unwrap();
+            std::thread::sleep(Duration::from_millis(60));
+            drop(first);
+        };
+        let (second, ()) = tokio::join!(block(&pool), use_time);
+        assert_eq!(pool.run("light", || 1).await, Ok(1));
+        assert_eq!(pool.queued(), 1, "the blocker's last job waits for its turn");
+        drop(second);
     }
 
     /// Occupies a thread of the pool, and steps aside until the returned sender is dropped.

@@ -2,8 +2,10 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Shared;
+use crate::priority;
 
 /// What the job on a thread holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ enum Holds {
 
 thread_local! {
     static HOLDS: Cell<Holds> = const { Cell::new(Holds::Place) };
+    /// Since when the job runs, or runs again.
+    static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
     /// Whether this thread's priority was lowered. Without privileges it cannot be raised again.
     static IS_LOWERED: Cell<bool> = const { Cell::new(false) };
 }
@@ -35,7 +39,7 @@ impl Place {
         let had_place = HOLDS.replace(Holds::Place) == Holds::Place;
         let mut queues = self.shared.lock();
         queues.aside += 1;
-        queues.leave(&self.tenant, had_place);
+        queues.leave(&self.tenant, had_place, took());
         self.shared.announce(queues);
         let _aside = Aside(self);
         wait()
@@ -52,7 +56,7 @@ impl Place {
         queues.give_up_place();
         self.shared.announce(queues);
         if !IS_LOWERED.replace(true) {
-            lower_priority(self.shared.size.long_job_nice);
+            priority::fall_behind(self.shared.size.long_job_nice);
         }
     }
 
@@ -65,6 +69,7 @@ impl Place {
             }
             queues = self.shared.wait_for_return(queues);
         }
+        begin();
     }
 }
 
@@ -77,24 +82,22 @@ impl Drop for Aside<'_> {
     }
 }
 
-/// At the end of a job: whether it still held a place. The thread's next one does.
-pub(super) fn end_job() -> bool {
-    HOLDS.replace(Holds::Place) == Holds::Place
+/// From now on a job runs on this thread.
+pub(super) fn begin() {
+    SINCE.set(Some(Instant::now()));
+}
+
+/// At the end of a job: whether it still held a place, and how long it ran. The thread's next one does.
+pub(super) fn end() -> (bool, Duration) {
+    (HOLDS.replace(Holds::Place) == Holds::Place, took())
+}
+
+/// How long the job has run since it began or came back.
+fn took() -> Duration {
+    SINCE.get().map(|since| since.elapsed()).unwrap_or_default()
 }
 
 /// Whether this thread's priority was lowered.
 pub(super) fn is_lowered() -> bool {
     IS_LOWERED.get()
-}
-
-/// Lowers the priority of this thread. Where the operating system has none for threads, all remain equal.
-pub(super) fn lower_priority(nice: u8) {
-    #[cfg(target_os = "linux")]
-    if nice > 0
-        && let Err(error) = rustix::process::setpriority_process(None, nice.into())
-    {
-        tracing::debug!(%error, "a thread's priority cannot be lowered");
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = nice;
 }

@@ -1,10 +1,10 @@
 //! The code that is added to the module: charges where they are due, and some functions: the slow path
-//! of a charge, metered, piecewise replacements of `memory.fill` and `memory.copy`, and the way to the
-//! host for input.
+//! of a charge, metered replacements of `memory.fill`, `memory.copy` (both in pieces) and `memory.grow`, and
+//! the way to the host for input.
 
 use wasm_encoder::{BlockType, BranchHint, Function, InstructionSink, ValType};
 
-use super::{BULK_BYTES_PER_UNIT, BULK_PIECE_BYTES};
+use super::{BULK_BYTES_PER_UNIT, BULK_PIECE_BYTES, MEMORY_PAGE_COST};
 
 /// Indices of the injected items, in the rewritten module.
 #[derive(Clone, Copy)]
@@ -21,6 +21,8 @@ pub(super) struct Injected {
     pub(super) memory_fill: u32,
     /// `(dest, source, length) -> ()`.
     pub(super) memory_copy: u32,
+    /// `(pages) -> pages before, or -1`.
+    pub(super) memory_grow: u32,
     /// The type `(i32, i32) -> ()`.
     pub(super) two_numbers: u32,
 }
@@ -176,6 +178,22 @@ impl Injected {
         code.local_get(length).br_if(0);
         code.end();
         code.end().end();
+        function
+    }
+
+    /// Body of the replacement of `memory.grow`. What is refused costs nothing but the call.
+    pub(super) fn memory_grow_body(&self) -> Function {
+        let (pages, before) = (0, 1);
+        let mut function = Function::new([(1, ValType::I32)]);
+        let mut code = function.instructions();
+        code.local_get(pages).memory_grow(0).local_tee(before).i32_const(-1).i32_ne();
+        code.if_(BlockType::Empty);
+        code.global_get(self.fuel).local_get(pages).i64_extend_i32_u();
+        code.i64_const(MEMORY_PAGE_COST.into()).i64_mul();
+        self.settle(&mut code);
+        code.if_(BlockType::Empty).call(self.out_of_slice).end();
+        code.end();
+        code.local_get(before).end();
         function
     }
 

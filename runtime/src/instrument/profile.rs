@@ -216,6 +216,11 @@ impl Walk {
                 self.profile.bulk = true;
                 self.mark_bulk(region);
             }
+            // What it brings is charged by its replacement.
+            Operator::MemoryGrow { .. } => {
+                self.profile.bulk = true;
+                self.mark_bulk(region);
+            }
             _ => {}
         }
     }

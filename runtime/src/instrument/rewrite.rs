@@ -87,6 +87,7 @@ impl<'a> Rewriter<'a> {
                 out_of_slice: first,
                 memory_fill: first + 1,
                 memory_copy: first + 2,
+                memory_grow: first + 3,
                 two_numbers: survey.types + 3,
             },
             done: None,
@@ -199,6 +200,7 @@ impl<'a> Rewriter<'a> {
         types.ty().function([ValType::I32; 3], []);
         types.ty().function([ValType::I32; 2], []);
         types.ty().function([ValType::I32; 2], [ValType::I32]);
+        types.ty().function([ValType::I32], [ValType::I32]);
         module.section(&types);
         self.done = Some(Order::Type);
     }
@@ -214,6 +216,7 @@ impl<'a> Rewriter<'a> {
         functions.function(self.survey.types + 1);
         functions.function(self.survey.types + 2);
         functions.function(self.survey.types + 2);
+        functions.function(self.survey.types + 5);
         module.section(&functions);
         self.done = Some(Order::Function);
     }
@@ -263,6 +266,7 @@ impl<'a> Rewriter<'a> {
         code.function(&self.injected.out_of_slice_body());
         code.function(&self.injected.memory_fill_body());
         code.function(&self.injected.memory_copy_body());
+        code.function(&self.injected.memory_grow_body());
         module.section(&hints);
         module.section(&code);
         self.done = Some(Order::Code);
@@ -302,6 +306,9 @@ impl<'a> Rewriter<'a> {
             match operator {
                 Operator::MemoryFill { .. } if !length_known => out.bulk(length, Bulk::Fill),
                 Operator::MemoryCopy { .. } if !length_known => out.bulk(length, Bulk::Copy),
+                Operator::MemoryGrow { .. } => {
+                    out.function.instructions().call(self.injected.memory_grow);
+                }
                 Operator::Loop { .. } => {
                     let charge = loops.next();
                     let around = charge.and_then(|charge| charges.loops.get(charge.outer?));
