@@ -145,7 +145,8 @@ def report(folder, about, rates, calls, started):
     text = "# Vivarium beside the native servers\n\n"
     text += "Made by `cargo xtask bench peers`. One client (pyarrow.flight), the same rows, in turns, client and\n"
     text += "server on the same machine. Medians; in parentheses Vivarium's figure divided by the peer's.\n"
-    text += "Each server's first answer to a function is compared with the function's own.\n\n"
+    text += "Each server's first answer to a function is compared with the function's own.\n"
+    text += "arrow-udf runs with pyarrow 25.0.1, the newest that it allows, all others with the one below.\n\n"
     text += "".join(f"* {key}: {value}\n" for key, value in about.items())
     text += "\n" + table(names, medians, "million rows a second")
     text += "\n" + table(names, latencies, "milliseconds")
