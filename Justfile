@@ -48,6 +48,10 @@ bench-cores *ARGS:
 bench-meters *ARGS:
     cargo xtask bench meters {{ARGS}}
 
+# The runtime in process, beside arrow-udf-runtime, the bridge built natively, native CPython and memcpy
+bench-runtimes *ARGS:
+    cargo xtask bench runtimes {{ARGS}}
+
 # Fuzz everything that reads a stranger's bytes, or one TARGET: `just fuzz flight --seconds 300`
 fuzz TARGET="" *ARGS:
     cargo xtask fuzz {{ if TARGET == "" { "" } else { "--target " + TARGET } }} {{ARGS}}

@@ -3,11 +3,13 @@
 //! Each starts the real server as a process of its own, or uses the runtime as a library, and writes what it
 //! found as one [`vivarium_benches::report::Report`].
 
+mod contestants;
 mod cores;
 mod curves;
 mod functions;
 mod meters;
 mod provisioning;
+mod runtimes;
 mod scale;
 mod stops;
 
@@ -40,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         "cores" => runtime.block_on(cores::run()),
         "curves" => runtime.block_on(curves::run()),
         "meters" => meters::run(),
+        "runtimes" => runtimes::run(),
         other => bail!("there is no benchmark `{other}`"),
     }?;
     println!("{name} took {:.0} s", began.elapsed().as_secs_f64());

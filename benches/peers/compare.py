@@ -26,13 +26,16 @@ ONE_ROW_CALLS = 300
 
 
 def peers():
-    old = [os.environ["VIVARIUM_OLD_PEER_PACKAGES"], os.environ["VIVARIUM_PEER_PACKAGES"]]
-    new = [os.environ["VIVARIUM_PEER_PACKAGES"]]
+    with_numpy = os.environ["VIVARIUM_PEER_PACKAGES"]
+    old = [os.environ["VIVARIUM_OLD_PEER_PACKAGES"], with_numpy]
+    arrow_udf = [os.environ["VIVARIUM_ARROW_UDF_PACKAGES"], with_numpy]
+    databend_udf = "native_server.py"
     return [
         Vivarium(),
-        Native("databend-udf 0.2.17, io_threads=1", old, 1, None),
-        Native("databend-udf 0.2.20, io_threads=1", new, 1, 1),
-        Native("databend-udf 0.2.20, defaults", new, 0, 1),
+        Native("databend-udf 0.2.17, io_threads=1", old, databend_udf, "1"),
+        Native("databend-udf 0.2.20, io_threads=1", [with_numpy], databend_udf, "1", batches=1),
+        Native("databend-udf 0.2.20, defaults", [with_numpy], databend_udf, "0", batches=1),
+        Native("arrow-udf 0.3.2", arrow_udf, "arrow_udf_server.py"),
     ]
 
 
@@ -48,7 +51,7 @@ def rows_per_second(servers, rounds):
         clients = {server.name: flight.connect(f"grpc://{server.address}") for server in servers}
         calls = {server.name: options(server, case) for server in servers}
         for server in servers:
-            exchange(clients[server.name], calls[server.name], case, 1)
+            exchange(clients[server.name], calls[server.name], case, 1, check=True)
         for turn in range(rounds):
             for server in servers:
                 # What takes seconds for one batch is asked for twice.
@@ -141,7 +144,9 @@ def report(folder, about, rates, calls, started):
     memory = [("resident after it", {n: statistics.median(f["resident"]) / 2**20 for n, f in started.items()})]
     text = "# Vivarium beside the native servers\n\n"
     text += "Made by `cargo xtask bench peers`. One client (pyarrow.flight), the same rows, in turns, client and\n"
-    text += "server on the same machine. Medians; in parentheses Vivarium's figure divided by the peer's.\n\n"
+    text += "server on the same machine. Medians; in parentheses Vivarium's figure divided by the peer's.\n"
+    text += "Each server's first answer to a function is compared with the function's own.\n"
+    text += "arrow-udf runs with pyarrow 25.0.1, the newest that it allows, all others with the one below.\n\n"
     text += "".join(f"* {key}: {value}\n" for key, value in about.items())
     text += "\n" + table(names, medians, "million rows a second")
     text += "\n" + table(names, latencies, "milliseconds")

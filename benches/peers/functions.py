@@ -19,11 +19,23 @@ class Case:
     result_type: str
     columns: list  # pyarrow arrays of one batch
     batch_mode: bool = False
+    of_row: object = None  # what a row is answered, if `batch_mode`
 
     @property
     def batch(self):
         names = [f"arg{number + 1}" for number in range(len(self.columns))]
         return pa.RecordBatch.from_arrays(self.columns, names=names)
+
+    @property
+    def function(self):
+        names = {}
+        exec(self.code, names)
+        return names[self.handler]
+
+    def answers(self):
+        """What the function answers for the batch, as Python's values."""
+        of_row = self.of_row or self.function
+        return [of_row(*row) for row in zip(*(column.to_pylist() for column in self.columns))]
 
 
 def cases(rows=BATCH_ROWS):
@@ -42,6 +54,7 @@ def cases(rows=BATCH_ROWS):
             "DOUBLE",
             numbers,
             batch_mode=True,
+            of_row=lambda a, b: a * 2 + b,
         ),
         Case(
             "a loop of 30 steps",

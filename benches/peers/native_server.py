@@ -14,13 +14,11 @@ def main():
     address, threads = sys.argv[1], int(sys.argv[2])
     server = UDFServer(address)
     for case in cases(1):
-        names = {}
-        exec(case.code, names)
         options = {"io_threads": threads} if threads else {}
         if case.batch_mode:
             options["batch_mode"] = True
         decorate = udf(input_types=case.input_types, result_type=case.result_type, **options)
-        server.add_function(decorate(names[case.handler]))
+        server.add_function(decorate(case.function))
     print("ready", flush=True)
     server.serve()
 

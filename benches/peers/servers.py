@@ -24,16 +24,19 @@ from ports import free_port  # noqa: E402
 
 
 class Native:
-    """databend-udf's server; a slow setting is asked for a number of `batches` only."""
+    """A server in native Python, of the script and its arguments behind the address; a slow setting is asked for a
+    number of `batches` only."""
 
-    def __init__(self, name, packages, io_threads, batches):
-        self.name, self.packages, self.io_threads, self.batches = name, packages, io_threads, batches
+    def __init__(self, name, packages, script, *arguments, batches=None):
+        self.name, self.packages, self.batches = name, packages, batches
+        self.command = [HERE / script, *arguments]
 
     def start(self):
         self.address = f"127.0.0.1:{free_port()}"
+        script, *arguments = self.command
         path = os.pathsep.join([*self.packages, os.environ["PYTHONPATH"]])
         self.process = subprocess.Popen(
-            [sys.executable, "-B", HERE / "native_server.py", self.address, str(self.io_threads)],
+            [sys.executable, "-B", script, self.address, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": path},
@@ -105,8 +108,9 @@ def options(server, case):
     return flight.FlightCallOptions(timeout=600, headers=headers)
 
 
-def exchange(client, call_options, case, batches):
-    """Sends the case's batch so many times; the seconds until the last answer is there."""
+def exchange(client, call_options, case, batches, check=False):
+    """Sends the case's batch so many times; the seconds until the last answer is there. With `check`, the answers
+    are compared with the function's own."""
     batch = case.batch
     began = time.perf_counter()
     writer, reader = client.do_exchange(flight.FlightDescriptor.for_path(case.handler), call_options)
@@ -123,10 +127,14 @@ def exchange(client, call_options, case, batches):
         sender.start()
     else:
         send()
-    rows = sum(chunk.data.num_rows for chunk in reader if chunk.data is not None)
+    answers = [chunk.data for chunk in reader if chunk.data is not None]
     took = time.perf_counter() - began
     if sender is not None:
         sender.join()
     writer.close()
+    rows = sum(answer.num_rows for answer in answers)
     assert rows == batch.num_rows * batches, (case.name, rows)
+    if check:
+        values = [value for answer in answers for value in answer.column(0).to_pylist()]
+        assert values == case.answers() * batches, case.name
     return took

@@ -6,7 +6,7 @@
 import html
 import math
 
-COLOURS = ("#2f6f4f", "#7f9fbf", "#bf9f5f", "#bf7f7f", "#8f7fbf", "#7f7f7f")
+COLOURS = ("#2f6f4f", "#7f9fbf", "#bf9f5f", "#bf7f7f", "#8f7fbf", "#7f7f7f", "#3f9f9f")
 WIDTH, LEFT, RIGHT, BAR, GAP = 860, 250, 90, 16, 18
 PLOT_LEFT, PLOT_HEIGHT = 90, 240
 

@@ -97,7 +97,8 @@ pub fn decimals(rows: usize) -> RecordBatch {
     batch(vec![Arc::new(values.with_data_type(DECIMAL))])
 }
 
-fn batch(columns: Vec<ArrayRef>) -> RecordBatch {
+/// A batch of columns of one length, without nulls.
+pub fn batch(columns: Vec<ArrayRef>) -> RecordBatch {
     let fields: Vec<Field> = columns
         .iter()
         .enumerate()

@@ -41,8 +41,12 @@ const BUILD: [&str; 6] = ["build", "--release", "--locked", "--workspace", "--bi
 /// Builds `vivarium` and returns its path.
 pub(crate) fn build(workspace: &Path) -> anyhow::Result<PathBuf> {
     succeed(&mut cargo(workspace, &BUILD))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
-    Ok(target.join("release/vivarium"))
+    Ok(target(workspace).join("release/vivarium"))
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target(workspace: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from)
 }
 
 /// A server of our own, stopped when dropped.
