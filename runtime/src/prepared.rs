@@ -170,10 +170,10 @@ impl<'a> Setup<'a> {
         let Some(copied) = copied else { return Ok(None) };
         let file = copied.file().try_clone();
         let file = file.map_err(|source| MemoryError::System { operation: "duplicating a file", source })?;
-        // SAFETY: the file is in memory and sealed, so that it cannot change as long as it is mapped. Its content
-        // is the output of an earlier `precompile_module`: the entry's digest has been checked while it was
-        // copied, its name contains the digest of guest, engine and settings, and nobody but this user
-        // could write it.
+        // SAFETY: the file is in memory and sealed, so that it cannot change as long as it is mapped. Its
+        // content is the output of an earlier `precompile_module`: the entry's digest has been checked while
+        // it was copied, its name contains the digest of guest, engine and settings, and nobody but this
+        // user could write it.
         let module = unsafe { Module::deserialize_open_file(&self.surroundings.wasmtime, file.into()) };
         self.link(&module.map_err(refused("loading the compiled guest"))?).map(Some)
     }
