@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use vivarium_tests::{Server, binary, workspace};
 
@@ -241,6 +242,12 @@ fn audit_tells_of_one_function_without_a_server_and_changes_nothing() {
     let config = "[classes.small]\nmemory_bytes = 67_108_864\n";
     let server = Server::start(folder.path(), config);
     server.check("check_restart.py", &["provision", headers.to_str().expect("UTF-8")]);
+    // Images come to disk when they are called already.
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while kept_images(folder.path()) < 2 {
+        assert!(Instant::now() < deadline, "both images are kept");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     // No time to tidy up.
     drop(server);
     let before = tree(&folder.path().join("state"));
@@ -350,6 +357,15 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Every file below a folder, with its content and when it was changed.
+/// Images that have come to disk whole.
+fn kept_images(folder: &Path) -> usize {
+    let tenants = std::fs::read_dir(folder.join("state/images")).expect("images");
+    let images = tenants
+        .flat_map(|tenant| std::fs::read_dir(tenant.expect("an entry").path()).expect("a directory"))
+        .map(|image| image.expect("an entry").file_name());
+    images.filter(|name| !name.to_string_lossy().starts_with('.')).count()
+}
+
 fn tree(folder: &Path) -> std::collections::BTreeMap<std::path::PathBuf, (Vec<u8>, std::time::SystemTime)> {
     let mut found = std::collections::BTreeMap::new();
     let mut folders = vec![folder.to_owned()];

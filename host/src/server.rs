@@ -30,9 +30,9 @@ use crate::workers::WorkerPool;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A server that owns its addresses and is ready to run.
-#[derive(Debug)]
 pub struct Server {
     config: Config,
+    engine: Engine,
     functions: Arc<Functions>,
     workers: Arc<Workers>,
     metrics: Arc<Metrics>,
@@ -196,9 +196,6 @@ impl Server {
             workers = config.worker_pool().threads,
             "sandbox ready"
         );
-        if config.server.numpy_at_start {
-            prepare_numpy(engine.clone()).map_err(StartError::Thread)?;
-        }
         let workers = WorkerPool::start("worker", config.worker_pool()).map_err(StartError::Thread)?;
         let metrics = Arc::new(Metrics::new(&config.metrics));
         let mut functions =
@@ -220,11 +217,8 @@ impl Server {
             );
             functions.publish(function);
         }
-        if config.server.images_at_start > 0 {
-            functions.load_images(config.server.images_at_start).map_err(StartError::Thread)?;
-        }
         let (functions, workers) = (Arc::new(functions), Arc::new(workers));
-        Ok(Self { config, functions, workers, metrics, listeners })
+        Ok(Self { config, engine, functions, workers, metrics, listeners })
     }
 
     /// Where the server listens; a port of 0 in the configuration has become a real one.
@@ -238,16 +232,24 @@ impl Server {
     }
 
     /// Serves until `shutdown` is done, then lets running exchanges end, for at most the configured
-    /// time and until `abort` is done.
+    /// time and until `abort` is done. What the configuration wants to be ready soon, and nobody has to wait
+    /// for, begins here: the interpreter with NumPy, and images of earlier runs.
     ///
     /// # Errors
-    /// [`ServerError::Network`].
+    /// [`ServerError::Network`]; [`ServerError::Functions`], if there is no thread to be had.
     pub async fn run(
         self,
         shutdown: impl Future<Output = ()> + Send,
         abort: impl Future<Output = ()> + Send,
     ) -> Result<Ended, ServerError> {
-        let Self { config, functions, workers, metrics, listeners } = self;
+        let Self { config, engine, functions, workers, metrics, listeners } = self;
+        if config.server.numpy_at_start {
+            prepare_numpy(engine).map_err(StartError::Thread)?;
+        }
+        if config.server.images_at_start > 0 {
+            functions.load_images(config.server.images_at_start).map_err(StartError::Thread)?;
+        }
+        let building = Arc::clone(&functions);
         let endpoint = config.server.advertised_endpoint.clone().unwrap_or_else(|| {
             let scheme = if config.tls.covers(TlsService::Flight) { "https" } else { "http" };
             format!("{scheme}://{}", listeners.addresses.flight)
@@ -290,6 +292,12 @@ impl Server {
             move || services.serve(entrances)
         };
         let serving = network::on_threads(shared.into_iter().map(serve).collect());
+        let serving = async {
+            serving.await?;
+            // Those that were built last; without them they would be built again.
+            building.images_are_kept().await;
+            Ok::<_, NetworkError>(())
+        };
         tokio::pin!(serving);
         tokio::select! {
             served = &mut serving => return served.map(|()| Ended::Drained).map_err(ServerError::from),
@@ -306,6 +314,12 @@ impl Server {
         cut.send_replace(true);
         let _ = tokio::time::timeout(FAREWELL, serving).await;
         Ok(Ended::Cut)
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Server").field("addresses", &self.addresses()).finish_non_exhaustive()
     }
 }
 

@@ -1,10 +1,11 @@
 //! The base image: an initialised interpreter, shared by the images of all functions.
 
+use std::io::Read;
 use std::sync::Arc;
 
 use crate::call::CallError;
 use crate::capabilities::{Capabilities, Clock};
-use crate::codec::{Reader, StoredMemory, runs_where};
+use crate::codec::{StoredMemory, read_memory, runs_where};
 use crate::globals::Globals;
 use crate::guest::{Guest, GuestModule};
 use crate::host_state::HostState;
@@ -63,6 +64,9 @@ pub enum BaseError {
     /// The stored form is not one.
     #[error("the stored base image is malformed")]
     Malformed,
+    /// The stored form cannot be read.
+    #[error("the stored base image cannot be read: {0}")]
+    Read(#[source] std::io::Error),
     /// The operating system has no random bytes.
     #[error("no random bytes for the hash seed: {0}")]
     Random(#[from] getrandom::Error),
@@ -154,14 +158,14 @@ fn page(memory: &[u8], start: usize) -> &[u8] {
 }
 
 impl Base {
-    /// Makes a base image of its stored form, whose SHA-256 is `digest`.
-    pub(crate) fn load(bytes: &[u8], digest: [u8; 32]) -> Result<Self, BaseError> {
-        let mut reader = Reader(bytes);
-        let stored = StoredMemory::read(&mut reader).ok_or(BaseError::Malformed)?;
-        if !reader.is_empty() {
+    /// Reads a base image's stored form to its end; its SHA-256 is `digest`.
+    pub(crate) fn read(from: &mut impl Read, digest: [u8; 32]) -> Result<Self, BaseError> {
+        let stored = read_memory(from).map_err(BaseError::Read)?;
+        let (len, globals, runs) = stored.ok_or(BaseError::Malformed)?;
+        let snapshot = Snapshot::read(len, &runs, from)?;
+        if from.read(&mut [0]).map_err(BaseError::Read)? != 0 {
             return Err(BaseError::Malformed);
         }
-        let runs = stored.pages.iter().map(|(run, content)| (run.start, *content));
-        Ok(Self { snapshot: Snapshot::new(stored.len, runs)?, globals: stored.globals, digest })
+        Ok(Self { snapshot, globals, digest })
     }
 }

@@ -3,8 +3,9 @@
 //! Both are trusted input to loaders that cannot check them: whoever can write them can run native
 //! code as this user. The directory must therefore belong to this user and be closed to others
 //! (mode 0700), the files too (0600). Each file carries the SHA-256 of its content, which is
-//! checked on the bytes that are then used, so that a damaged file is rebuilt, never loaded. Files
-//! are replaced by renaming, so that a reader sees an old or a new one and nothing in between.
+//! checked on the bytes that are then used, while they are copied to where nobody can change them any
+//! more, so that a damaged file is rebuilt, never loaded. Files are replaced by renaming, so that a reader
+//! sees an old or a new one and nothing in between.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -49,19 +50,55 @@ pub(crate) struct Cache {
     dir: PathBuf,
 }
 
-/// Content of a cache entry, checked against its digest.
-pub(crate) struct Entry(Vec<u8>);
+/// Content of a cache entry that is being read. Whether it may be used is known at its end.
+pub(crate) struct EntryReader {
+    file: File,
+    /// Bytes of the content that have not been read.
+    left: u64,
+    hash: Sha256,
+    /// The digest that the content should have.
+    digest: [u8; DIGEST_BYTES],
+}
 
-impl Entry {
-    /// The content.
-    pub(crate) fn content(&self) -> &[u8] {
-        self.0.get(HEADER_BYTES..).unwrap_or_default()
+impl EntryReader {
+    /// Begins to read a file; `None` if it does not begin like an entry.
+    fn new(mut file: File, len: u64) -> io::Result<Option<Self>> {
+        let mut magic = [0; MAGIC.len()];
+        let mut digest = [0; DIGEST_BYTES];
+        match file.read_exact(&mut magic).and_then(|()| file.read_exact(&mut digest)) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            result => result?,
+        }
+        let left = len.saturating_sub(HEADER_BYTES as u64);
+        Ok((magic == MAGIC).then(|| Self { file, left, hash: Sha256::new(), digest }))
     }
 
-    /// SHA-256 of the content.
+    /// Size of what has not been read yet, in bytes.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// SHA-256 that the content should have.
     pub(crate) fn digest(&self) -> [u8; DIGEST_BYTES] {
-        let digest = self.0.get(MAGIC.len()..HEADER_BYTES);
-        digest.and_then(|digest| digest.try_into().ok()).unwrap_or_default()
+        self.digest
+    }
+
+    /// Reads to the end, and tells whether all that was read is what was stored.
+    fn is_intact(mut self) -> io::Result<bool> {
+        io::copy(&mut self, &mut io::sink())?;
+        let found: [u8; DIGEST_BYTES] = self.hash.finalize().into();
+        Ok(self.left == 0 && self.digest == found)
+    }
+}
+
+impl Read for EntryReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let (buffer, _) = buffer.split_at_mut(most);
+        let read = self.file.read(buffer)?;
+        self.hash.update(buffer.get(..read).unwrap_or_default());
+        self.left -= read as u64;
+        Ok(read)
     }
 }
 
@@ -87,20 +124,27 @@ impl Cache {
         Ok(BuildLock(file))
     }
 
-    /// The entry called `name`; `None` if there is none or it is damaged.
-    pub(crate) fn load(&self, name: &str) -> Result<Option<Entry>, CacheError> {
+    /// What `take` makes of the content of the entry called `name`; `None` if there is none or it is damaged.
+    /// Nothing may be done with the content before this returns it: the digest is compared at the end.
+    pub(crate) fn load<T, E: From<CacheError>>(
+        &self,
+        name: &str,
+        take: impl FnOnce(&mut EntryReader) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
         let path = self.dir.join(name);
-        let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
+        let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("opening", &path)(error)),
+            Err(error) => return Err(failed("opening", &path)(error).into()),
         };
         let metadata = file.metadata().map_err(failed("looking at", &path))?;
         check_owner(&path, &metadata)?;
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1));
-        file.read_to_end(&mut bytes).map_err(failed("reading", &path))?;
-        if is_intact(&bytes) {
-            return Ok(Some(Entry(bytes)));
+        let reader = EntryReader::new(file, metadata.len()).map_err(failed("reading", &path))?;
+        if let Some(mut reader) = reader {
+            let taken = take(&mut reader);
+            if reader.is_intact().map_err(failed("reading", &path))? {
+                return taken.map(Some);
+            }
         }
         tracing::warn!(path = %path.display(), "a cache entry is damaged and will be rebuilt");
         Ok(None)
@@ -120,12 +164,6 @@ impl Cache {
         };
         write().map_err(failed("writing", &path))
     }
-}
-
-fn is_intact(bytes: &[u8]) -> bool {
-    let Some((header, content)) = bytes.split_at_checked(HEADER_BYTES) else { return false };
-    let Some((magic, digest)) = header.split_at_checked(MAGIC.len()) else { return false };
-    magic == MAGIC && digest == Sha256::digest(content).as_slice()
 }
 
 fn private_file() -> OpenOptions {
@@ -158,13 +196,21 @@ mod tests {
         (dir, cache)
     }
 
+    fn load(cache: &Cache, name: &str) -> Result<Option<Vec<u8>>, CacheError> {
+        cache.load(name, |reader| {
+            let mut content = Vec::new();
+            reader.read_to_end(&mut content).map_err(failed("reading", &cache.dir))?;
+            Ok(content)
+        })
+    }
+
     #[test]
     fn what_was_stored_is_loaded() {
         let (_dir, cache) = cache();
-        assert!(cache.load("a").unwrap().is_none());
+        assert_eq!(load(&cache, "a").unwrap(), None);
         cache.store("a", b"one").unwrap();
         cache.store("a", b"two").unwrap();
-        assert_eq!(cache.load("a").unwrap().unwrap().content(), b"two");
+        assert_eq!(load(&cache, "a").unwrap(), Some(b"two".to_vec()));
         let mode = fs::metadata(cache.dir.join("a")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1, "temporary files stayed behind");
@@ -180,10 +226,36 @@ mod tests {
             let mut bad = good.clone();
             bad[at] ^= 1;
             fs::write(&path, bad).unwrap();
-            assert!(cache.load("a").unwrap().is_none(), "bit in byte {at}");
+            assert_eq!(load(&cache, "a").unwrap(), None, "bit in byte {at}");
             fs::write(&path, &good[..at]).unwrap();
-            assert!(cache.load("a").unwrap().is_none(), "{at} bytes");
+            assert_eq!(load(&cache, "a").unwrap(), None, "{at} bytes");
         }
+        fs::write(&path, [&good, b"x".as_slice()].concat()).unwrap();
+        assert_eq!(load(&cache, "a").unwrap(), None, "a byte more");
+    }
+
+    #[test]
+    fn what_is_made_of_a_damaged_entry_is_not_given_away_however_little_of_it_was_read() {
+        let (_dir, cache) = cache();
+        let path = cache.dir.join("a");
+        cache.store("a", b"content").unwrap();
+        let first = |reader: &mut EntryReader| {
+            assert_eq!(reader.left(), 7);
+            let mut byte = [0];
+            reader.read_exact(&mut byte).unwrap();
+            Ok::<_, CacheError>(byte)
+        };
+        assert_eq!(cache.load("a", first).unwrap(), Some(*b"c"));
+        let refuse = |_: &mut EntryReader| Err::<(), _>(failed("taking", &path)(io::ErrorKind::Other.into()));
+        assert!(cache.load("a", refuse).is_err());
+        let mut bad = fs::read(&path).unwrap();
+        *bad.last_mut().unwrap() ^= 1;
+        fs::write(&path, bad).unwrap();
+        assert_eq!(cache.load("a", first).unwrap(), None);
+        assert!(
+            cache.load("a", refuse).unwrap().is_none(),
+            "what is damaged is made again, whatever it seems"
+        );
     }
 
     #[test]
@@ -191,9 +263,9 @@ mod tests {
         let (_dir, cache) = cache();
         cache.store("a", b"content").unwrap();
         fs::set_permissions(cache.dir.join("a"), fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(cache.load("a"), Err(CacheError::Untrusted { mode: 0o644, .. })));
+        assert!(matches!(load(&cache, "a"), Err(CacheError::Untrusted { mode: 0o644, .. })));
         std::os::unix::fs::symlink(cache.dir.join("a"), cache.dir.join("b")).unwrap();
-        assert!(matches!(cache.load("b"), Err(CacheError::Io { .. })));
+        assert!(matches!(load(&cache, "b"), Err(CacheError::Io { .. })));
         fs::set_permissions(&cache.dir, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(matches!(Cache::open(&cache.dir), Err(CacheError::Untrusted { mode: 0o755, .. })));
     }

@@ -1,5 +1,7 @@
 //! Bytes of snapshots: little-endian numbers, length-prefixed strings, runs of pages.
 
+use std::io::{self, Read};
+
 use crate::globals::Globals;
 use crate::memory::{MEMORY_MAX, PAGE, PageRun};
 
@@ -16,13 +18,8 @@ pub(crate) struct StoredMemory<'a> {
 impl<'a> StoredMemory<'a> {
     /// Appends the encoded form to `out`.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        put_u64(out, self.len as u64);
-        put_bytes(out, &self.globals.to_bytes());
-        put_u64(out, self.pages.len() as u64);
-        for (run, _) in &self.pages {
-            put_u64(out, run.start as u64);
-            put_u64(out, run.len as u64);
-        }
+        let runs: Vec<PageRun> = self.pages.iter().map(|(run, _)| *run).collect();
+        put_memory(out, self.len, &self.globals, &runs);
         for (_, content) in &self.pages {
             out.extend_from_slice(content);
         }
@@ -46,6 +43,32 @@ impl<'a> StoredMemory<'a> {
     }
 }
 
+/// What [`put_memory`] wrote, from a stream: size, globals and runs. `None` for anything else.
+pub(crate) fn read_memory(from: &mut impl Read) -> io::Result<Option<(usize, Globals, Vec<PageRun>)>> {
+    /// More than any guest has.
+    const GLOBALS_BYTES_MAX: usize = 1 << 20;
+    let (Some(len), Some(bytes)) = (number(from)?, number(from)?) else { return Ok(None) };
+    if len > MEMORY_MAX || bytes > GLOBALS_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut globals = vec![0; bytes];
+    from.read_exact(&mut globals)?;
+    let Some(globals) = Globals::from_bytes(&globals) else { return Ok(None) };
+    let Some(count) = number(from)?.filter(|count| *count <= len / PAGE) else { return Ok(None) };
+    let mut runs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (Some(start), Some(len)) = (number(from)?, number(from)?) else { return Ok(None) };
+        runs.push(PageRun { start, len });
+    }
+    Ok(Some((len, globals, runs)))
+}
+
+fn number(from: &mut impl Read) -> io::Result<Option<usize>> {
+    let mut bytes = [0; 8];
+    from.read_exact(&mut bytes)?;
+    Ok(usize::try_from(u64::from_le_bytes(bytes)).ok())
+}
+
 /// Joins pages that satisfy `keep` into runs.
 pub(crate) fn runs_where(memory_len: usize, mut keep: impl FnMut(usize) -> bool) -> Vec<PageRun> {
     let mut runs: Vec<PageRun> = Vec::new();
@@ -56,6 +79,17 @@ pub(crate) fn runs_where(memory_len: usize, mut keep: impl FnMut(usize) -> bool)
         }
     }
     runs
+}
+
+/// Appends what [`StoredMemory::read`] reads, up to the content of the pages.
+pub(crate) fn put_memory(out: &mut Vec<u8>, len: usize, globals: &Globals, runs: &[PageRun]) {
+    put_u64(out, len as u64);
+    put_bytes(out, &globals.to_bytes());
+    put_u64(out, runs.len() as u64);
+    for run in runs {
+        put_u64(out, run.start as u64);
+        put_u64(out, run.len as u64);
+    }
 }
 
 pub(crate) fn put_u64(out: &mut Vec<u8>, value: u64) {
@@ -124,6 +158,14 @@ mod tests {
         for len in (0..bytes.len()).step_by(13) {
             assert!(StoredMemory::read(&mut Reader(&bytes[..len])).is_none(), "{len}");
         }
+        let runs: Vec<PageRun> = stored.pages.iter().map(|(run, _)| *run).collect();
+        let mut stream = bytes.as_slice();
+        let read = read_memory(&mut stream).unwrap();
+        assert_eq!(read, Some((stored.len, stored.globals.clone(), runs)));
+        assert!(stream == content, "the pages follow");
+        for len in 0..bytes.len() - content.len() {
+            assert!(read_memory(&mut &bytes[..len]).is_err(), "{len}");
+        }
     }
 
     #[test]
@@ -133,6 +175,11 @@ mod tests {
         put_bytes(&mut bytes, &[]);
         put_u64(&mut bytes, u64::MAX);
         assert!(StoredMemory::read(&mut Reader(&bytes)).is_none());
+        assert_eq!(read_memory(&mut bytes.as_slice()).unwrap(), None);
+        for absurd in [[u64::MAX, 0], [0, u64::MAX]] {
+            let bytes: Vec<u8> = absurd.iter().flat_map(|number| number.to_le_bytes()).collect();
+            assert_eq!(read_memory(&mut bytes.as_slice()).unwrap(), None);
+        }
     }
 
     #[test]

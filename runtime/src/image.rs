@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::build::BuildResult;
 use crate::capabilities::Capabilities;
-use crate::codec::{Reader, StoredMemory, put_bytes, put_u64};
+use crate::codec::{Reader, StoredMemory, put_bytes, put_memory, put_u64};
 use crate::engine::{Engine, EngineError, EngineInner};
 use crate::function::FunctionSpec;
 use crate::globals::Globals;
@@ -159,28 +159,35 @@ impl Image {
     /// as private as its code.
     pub fn to_bytes(&self) -> Vec<u8> {
         let inner = &*self.0;
-        let mut body = Vec::new();
-        body.extend_from_slice(&inner.interpreter.image_key);
-        body.extend_from_slice(&inner.spec.digest());
-        put_u64(&mut body, u64::from(inner.function));
-        for address in inner.room.addresses() {
-            put_u64(&mut body, u64::from(address));
-        }
-        put_u64(&mut body, u64::from(inner.drew_randomness));
-        put_bytes(&mut body, &inner.logs.stdout);
-        put_bytes(&mut body, &inner.logs.stderr);
-        put_u64(&mut body, inner.logs.dropped_bytes);
-        put_u64(&mut body, inner.usage.fuel);
-        put_u64(&mut body, inner.usage.peak_memory_bytes);
-        let contents: Vec<(PageRun, Vec<u8>)> =
-            inner.pages.iter().map(|run| (*run, inner.content(*run))).collect();
-        let pages = contents.iter().map(|(run, bytes)| (*run, bytes.as_slice())).collect();
-        StoredMemory { len: inner.memory.len(), globals: inner.globals.clone(), pages }.write(&mut body);
-        let mut bytes = Vec::with_capacity(body.len() + 64);
+        let stored: usize = inner.pages.iter().map(|run| run.len).sum();
+        // Room for the rest as well, so that the pages are copied once.
+        let mut bytes = Vec::with_capacity(stored + (64 << 10));
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&IMAGE_FORMAT.to_le_bytes());
-        bytes.extend_from_slice(&Sha256::digest(&body));
-        bytes.extend_from_slice(&body);
+        let digest_at = bytes.len();
+        bytes.extend_from_slice(&[0; 32]);
+        let body_at = bytes.len();
+        let body = &mut bytes;
+        body.extend_from_slice(&inner.interpreter.image_key);
+        body.extend_from_slice(&inner.spec.digest());
+        put_u64(body, u64::from(inner.function));
+        for address in inner.room.addresses() {
+            put_u64(body, u64::from(address));
+        }
+        put_u64(body, u64::from(inner.drew_randomness));
+        put_bytes(body, &inner.logs.stdout);
+        put_bytes(body, &inner.logs.stderr);
+        put_u64(body, inner.logs.dropped_bytes);
+        put_u64(body, inner.usage.fuel);
+        put_u64(body, inner.usage.peak_memory_bytes);
+        put_memory(body, inner.memory.len(), &inner.globals, &inner.pages);
+        for start in inner.pages.iter().flat_map(|run| (run.start..run.start + run.len).step_by(PAGE)) {
+            body.extend_from_slice(inner.memory.page(start).unwrap_or(&[0; PAGE]));
+        }
+        let digest = Sha256::digest(bytes.get(body_at..).unwrap_or_default());
+        if let Some(place) = bytes.get_mut(digest_at..body_at) {
+            place.copy_from_slice(&digest);
+        }
         bytes
     }
 
@@ -234,14 +241,6 @@ impl ImageInner {
         };
         let restarted = guest.restart((&self.memory, &pages), &self.globals, state);
         restarted.map_err(|error| ForkError::Instantiate { reason: format!("{error:#}") })
-    }
-
-    fn content(&self, run: PageRun) -> Vec<u8> {
-        let mut content = Vec::with_capacity(run.len);
-        for start in (run.start..run.start + run.len).step_by(PAGE) {
-            content.extend_from_slice(self.memory.page(start).unwrap_or(&[0; PAGE]));
-        }
-        content
     }
 }
 

@@ -17,6 +17,7 @@ mod touched;
 
 pub(crate) use backing::{Backing, PageRun, Snapshot};
 pub(crate) use creator::{ImageMemoryCreator, Prepared, with_prepared};
+pub(crate) use host_bytes::SealedFile;
 pub(crate) use pool::RegionPool;
 pub(crate) use touched::TouchedPages;
 

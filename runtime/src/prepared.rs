@@ -1,13 +1,15 @@
 //! Setting an interpreter up: its module compiled, its base image loaded.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use sha2::{Digest, Sha256};
 use wasmtime::{ExternType, Linker, Module};
 
 use crate::artefact::GuestArtefact;
 use crate::base::{self, ABI_VERSION, Base};
-use crate::cache::{BuildLock, Cache, Entry};
+use crate::cache::{BuildLock, Cache};
 use crate::codec;
 use crate::compile;
 use crate::engine::{EngineError, EngineIdentity, ImportedFunction};
@@ -16,7 +18,7 @@ use crate::guest::{Guest, GuestModule};
 use crate::host_state::HostState;
 use crate::image::{ForkError, IMAGE_FORMAT};
 use crate::instrument::{DataSegment, INSTRUMENTATION_VERSION, instrument};
-use crate::memory::{Backing, Prepared, RegionPool};
+use crate::memory::{Backing, MemoryError, Prepared, RegionPool, SealedFile};
 use crate::trap::CallLimits;
 use crate::wasi;
 
@@ -74,8 +76,15 @@ impl Surroundings {
     /// Sets the interpreter of a guest module up, from the cache if it is there.
     pub(crate) fn prepare(&self, guest: &GuestArtefact<'_>) -> Result<PreparedInterpreter, EngineError> {
         let mut setup = Setup::new(self, guest);
-        let (module, imports) = setup.module()?;
-        let base = setup.base(&module)?;
+        let (module, base) = setup.kept()?;
+        let Linked { module, imports } = match module {
+            Some(linked) => linked,
+            None => setup.module()?,
+        };
+        let base = match base {
+            Some(base) => base,
+            None => setup.base(&module)?,
+        };
         // Memory depends on the guest and its base, not on how the code was compiled.
         let mut image_key = Vec::new();
         codec::put_bytes(&mut image_key, guest.digest.as_bytes());
@@ -109,6 +118,12 @@ impl Surroundings {
     }
 }
 
+/// A guest module that can be instantiated.
+struct Linked {
+    module: GuestModule,
+    imports: Vec<ImportedFunction>,
+}
+
 /// One interpreter that is being set up.
 struct Setup<'a> {
     surroundings: &'a Surroundings,
@@ -130,86 +145,114 @@ impl<'a> Setup<'a> {
         Self { surroundings, guest, lock: None, key: hex::encode(key), data: None }
     }
 
-    /// The content of a cache entry, built by `build` if it is missing.
-    fn cached(
-        &mut self,
-        name: &str,
-        build: impl FnOnce(&mut Self) -> Result<Vec<u8>, EngineError>,
-    ) -> Result<Content, EngineError> {
-        let surroundings = self.surroundings;
-        let Some(cache) = &surroundings.cache else { return build(self).map(Content::Fresh) };
-        if let Some(entry) = cache.load(name)? {
-            return Ok(Content::Cached(entry));
-        }
-        if self.lock.is_none() {
-            self.lock = Some(cache.lock()?);
-            // Another process may have built it in the meantime.
-            if let Some(entry) = cache.load(name)? {
-                return Ok(Content::Cached(entry));
-            }
-        }
-        let content = build(self)?;
-        cache.store(name, &content)?;
-        Ok(Content::Fresh(content))
+    /// What the cache has of both, read at the same time: most of a start is reading them and checking
+    /// their digests.
+    fn kept(&self) -> Result<(Option<Linked>, Option<Base>), EngineError> {
+        thread::scope(|scope| {
+            let beside = thread::Builder::new().name("base".to_owned());
+            let beside = beside.spawn_scoped(scope, || self.kept_base());
+            let module = self.kept_module();
+            let base = match beside {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // There is no other thread to be had.
+                Err(_) => self.kept_base(),
+            };
+            Ok((module?, base?))
+        })
     }
 
-    fn module(&mut self) -> Result<(GuestModule, Vec<ImportedFunction>), EngineError> {
-        let name = format!("{}.module", self.key);
-        let content = self.cached(&name, |setup| {
-            let instrumented = instrument(setup.guest.wasm)?;
-            setup.data = Some(instrumented.data);
-            let compiled = setup.surroundings.wasmtime.precompile_module(&instrumented.wasm);
-            compiled.map_err(refused("compiling the guest"))
+    fn kept_module(&self) -> Result<Option<Linked>, EngineError> {
+        let Some(cache) = &self.surroundings.cache else { return Ok(None) };
+        let copied = cache.load(&self.module_name(), |reader| {
+            let len = usize::try_from(reader.left()).unwrap_or(usize::MAX);
+            Ok::<_, EngineError>(SealedFile::read("vivarium-module", len, [(0, len)], reader)?)
         })?;
-        let engine = &self.surroundings.wasmtime;
-        // SAFETY: the bytes are the output of `precompile_module`, either of the call above or of an
-        // earlier one: the entry's digest has been checked on these very bytes, its name contains
-        // the digest of guest, engine and settings, and nobody but this user could write it.
-        let module = unsafe { Module::deserialize(engine, content.bytes()) };
-        let module = module.map_err(refused("loading the compiled guest"))?;
+        let Some(copied) = copied else { return Ok(None) };
+        let file = copied.file().try_clone();
+        let file = file.map_err(|source| MemoryError::System { operation: "duplicating a file", source })?;
+        // SAFETY: the file is in memory and sealed, so that it cannot change as long as it is mapped. Its
+        // content is the output of an earlier `precompile_module`: the entry's digest has been checked while
+        // it was copied, its name contains the digest of guest, engine and settings, and nobody but this
+        // user could write it.
+        let module = unsafe { Module::deserialize_open_file(&self.surroundings.wasmtime, file.into()) };
+        self.link(&module.map_err(refused("loading the compiled guest"))?).map(Some)
+    }
+
+    fn kept_base(&self) -> Result<Option<Base>, EngineError> {
+        let Some(cache) = &self.surroundings.cache else { return Ok(None) };
+        cache.load(&self.base_name(), |reader| {
+            let digest = reader.digest();
+            Ok(Base::read(reader, digest)?)
+        })
+    }
+
+    /// Keeps others from building what this setup is about to build. Whoever has waited for that should look
+    /// into the cache again.
+    fn lock(&mut self) -> Result<(), EngineError> {
+        if let (Some(cache), None) = (&self.surroundings.cache, &self.lock) {
+            self.lock = Some(cache.lock()?);
+        }
+        Ok(())
+    }
+
+    fn store(&self, name: &str, content: &[u8]) -> Result<(), EngineError> {
+        match &self.surroundings.cache {
+            Some(cache) => Ok(cache.store(name, content)?),
+            None => Ok(()),
+        }
+    }
+
+    fn module_name(&self) -> String {
+        format!("{}.module", self.key)
+    }
+
+    fn base_name(&self) -> String {
+        format!("{}.base", self.key)
+    }
+
+    /// Builds the module, unless another process did so in the meantime.
+    fn module(&mut self) -> Result<Linked, EngineError> {
+        self.lock()?;
+        if let Some(linked) = self.kept_module()? {
+            return Ok(linked);
+        }
+        let instrumented = instrument(self.guest.wasm)?;
+        self.data = Some(instrumented.data);
+        let compiled = self.surroundings.wasmtime.precompile_module(&instrumented.wasm);
+        let compiled = compiled.map_err(refused("compiling the guest"))?;
+        self.store(&self.module_name(), &compiled)?;
+        // SAFETY: the bytes are the output of the call of `precompile_module` above.
+        let module = unsafe { Module::deserialize(&self.surroundings.wasmtime, &compiled) };
+        self.link(&module.map_err(refused("loading the compiled guest"))?)
+    }
+
+    /// Builds the base image, likewise.
+    fn base(&mut self, module: &GuestModule) -> Result<Base, EngineError> {
+        self.lock()?;
+        if let Some(base) = self.kept_base()? {
+            return Ok(base);
+        }
+        let data = match self.data.take() {
+            Some(data) => data,
+            None => instrument(self.guest.wasm)?.data,
+        };
+        let built = base::build(module, &self.surroundings.pool, &data)?;
+        self.store(&self.base_name(), &built)?;
+        Ok(Base::read(&mut built.as_slice(), Sha256::digest(&built).into())?)
+    }
+
+    /// Links a compiled guest to the host.
+    fn link(&self, module: &Module) -> Result<Linked, EngineError> {
         let imports = module.imports().map(|import| ImportedFunction {
             module: import.module().to_owned(),
             name: import.name().to_owned(),
             signature: signature(&import.ty()),
         });
         let imports = imports.collect();
-        let mut linker: Linker<HostState> = Linker::new(engine);
+        let mut linker: Linker<HostState> = Linker::new(&self.surroundings.wasmtime);
         wasi::link(&mut linker).map_err(refused("linking the host functions"))?;
-        let pre = linker.instantiate_pre(&module).map_err(refused("linking the guest"))?;
-        Ok((GuestModule::new(&module, pre)?, imports))
-    }
-
-    fn base(&mut self, module: &GuestModule) -> Result<Base, EngineError> {
-        let name = format!("{}.base", self.key);
-        let content = self.cached(&name, |setup| {
-            let data = match setup.data.take() {
-                Some(data) => data,
-                None => instrument(setup.guest.wasm)?.data,
-            };
-            Ok(base::build(module, &setup.surroundings.pool, &data)?)
-        })?;
-        Ok(Base::load(content.bytes(), content.digest())?)
-    }
-}
-
-enum Content {
-    Fresh(Vec<u8>),
-    Cached(Entry),
-}
-
-impl Content {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Fresh(bytes) => bytes,
-            Self::Cached(entry) => entry.content(),
-        }
-    }
-
-    fn digest(&self) -> [u8; 32] {
-        match self {
-            Self::Fresh(bytes) => Sha256::digest(bytes).into(),
-            Self::Cached(entry) => entry.digest(),
-        }
+        let pre = linker.instantiate_pre(module).map_err(refused("linking the guest"))?;
+        Ok(Linked { module: GuestModule::new(module, pre)?, imports })
     }
 }
 

@@ -5,8 +5,8 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use common::wat_guest::WatGuest;
 use common::{fork, int64_batch, int64_spec, int64_values};
@@ -22,6 +22,15 @@ fn works(engine: &Engine) {
     let image =
         engine.build_image(&int64_spec(""), &FunctionFiles::default(), &BuildLimits::default()).unwrap();
     assert_eq!(int64_values(&fork(&image).invoke(&int64_batch([1, 2])).unwrap()), [1, 2]);
+}
+
+/// The cache's entry of a kind, of which there is one.
+fn entry(dir: &Path, kind: &str) -> PathBuf {
+    fs::read_dir(dir.join("cache"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == kind))
+        .unwrap()
 }
 
 #[test]
@@ -74,14 +83,35 @@ fn entries_that_others_can_write_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let wasm = WatGuest::default().wasm();
     drop(Engine::with_guest(&config(dir.path()), &wasm).unwrap());
-    let entry = fs::read_dir(dir.path().join("cache"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "module"))
-        .unwrap();
-    fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).unwrap();
-    let refused = Engine::with_guest(&config(dir.path()), &wasm);
-    assert!(matches!(refused, Err(EngineError::Cache(CacheError::Untrusted { .. }))));
+    let entries: Vec<_> = ["module", "base"].map(|kind| entry(dir.path(), kind)).into();
+    for entry in &entries {
+        fs::set_permissions(entry, fs::Permissions::from_mode(0o666)).unwrap();
+        let refused = Engine::with_guest(&config(dir.path()), &wasm);
+        assert!(
+            matches!(&refused, Err(EngineError::Cache(CacheError::Untrusted { path, .. })) if path == entry),
+            "{}: {:?}",
+            entry.display(),
+            refused.err()
+        );
+        fs::set_permissions(entry, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    works(&Engine::with_guest(&config(dir.path()), &wasm).unwrap());
+}
+
+#[test]
+fn one_entry_that_is_missing_is_made_again_and_the_other_one_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let wasm = WatGuest::default().wasm();
+    drop(Engine::with_guest(&config(dir.path()), &wasm).unwrap());
+    for (missing, other) in [("module", "base"), ("base", "module")] {
+        let (missing, other) = (entry(dir.path(), missing), entry(dir.path(), other));
+        let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+        let before = inode(&other);
+        fs::remove_file(&missing).unwrap();
+        works(&Engine::with_guest(&config(dir.path()), &wasm).unwrap());
+        assert!(missing.exists());
+        assert_eq!(inode(&other), before, "{} was made again", other.display());
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::watch;
 use vivarium_runtime::{BuildError, BuildLimits, CallError, Engine, EngineUsage, Image};
 
 use super::error::{ImageError, PrepareError, StartError};
@@ -70,6 +71,24 @@ struct Shared {
     max_resident: usize,
     metrics: Arc<Metrics>,
     fuel: Arc<Fuel>,
+    /// Images that are ready and on their way to disk.
+    keeping: watch::Sender<usize>,
+}
+
+/// Counts an image as on its way to disk.
+struct Keeping<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Keeping<'a> {
+    fn begin(keeping: &'a watch::Sender<usize>) -> Self {
+        keeping.send_modify(|keeping| *keeping += 1);
+        Self(keeping)
+    }
+}
+
+impl Drop for Keeping<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|keeping| *keeping -= 1);
+    }
 }
 
 impl Images {
@@ -91,6 +110,7 @@ impl Images {
             max_resident: descriptors::images(config.server.max_resident_images),
             metrics,
             fuel,
+            keeping: watch::Sender::new(0),
         });
         Ok(Self { builders, shared })
     }
@@ -119,12 +139,22 @@ impl Images {
         self.builders.submit(&version.id.tenant, move || shared.bring(claim, before))
     }
 
-    /// Loads images from disk on a thread of its own, at most `limit`, those first that were used last. What
-    /// does not fit any more is left to its next call.
-    pub(super) fn load_latest(&self, versions: Vec<Arc<Version>>, limit: usize) -> std::io::Result<()> {
+    /// Loads images of `versions` from disk on a thread of its own, at most `limit`, those first that were
+    /// used last. What does not fit any more is left to its next call.
+    pub(super) fn load_latest(
+        &self,
+        versions: impl FnOnce() -> Vec<Arc<Version>> + Send + 'static,
+        limit: usize,
+    ) -> std::io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let load = move || shared.load_latest(versions, limit);
+        let load = move || shared.load_latest(versions(), limit);
         thread::Builder::new().name("images".to_owned()).spawn(load).map(|_| ())
+    }
+
+    /// Waits until no image is on its way to disk.
+    pub(super) async fn are_kept(&self) {
+        // The other end is this value's own.
+        let _ = self.shared.keeping.subscribe().wait_for(|keeping| *keeping == 0).await;
     }
 
     /// Images in memory.
@@ -201,9 +231,16 @@ impl Shared {
         let outcome = brought.as_ref().map_or(ImageOutcome::Failed, |(_, outcome)| *outcome);
         self.metrics.image(outcome, began.elapsed());
         match brought {
-            Ok((ready, _)) => {
+            Ok((ready, outcome)) => {
+                let keep = outcome == ImageOutcome::Built && version.may_be_kept();
+                let keeping = keep.then(|| (Keeping::begin(&self.keeping), ready.clone()));
+                let made = SystemTime::now();
                 claim.settle(ImageState::Ready(ready));
                 self.make_room(&version);
+                // Calls do not wait for the disk.
+                if let Some((_keeping, ready)) = keeping {
+                    self.keep(&version, &ready, made);
+                }
             }
             Err(error) => {
                 tracing::info!(
@@ -312,12 +349,14 @@ impl Shared {
             "image built"
         );
         super::session::log_output(version, image.build_logs());
-        if version.may_be_kept()
-            && let Err(error) = self.store.put_image(&version.id, &prepared.materials, &image.to_bytes())
-        {
+        Ok(Ready { image, materials: Arc::new(prepared.materials) })
+    }
+
+    /// Writes an image to disk.
+    fn keep(&self, version: &Version, Ready { image, materials }: &Ready, made: SystemTime) {
+        if let Err(error) = self.store.put_image(&version.id, materials, &image.to_bytes(), made) {
             tracing::warn!(error = %error, "an image cannot be kept; it will be built again after a restart");
         }
-        Ok(Ready { image, materials: Arc::new(prepared.materials) })
     }
 
     /// Takes the longest unused images out of memory when there are too many. Sessions that use

@@ -16,6 +16,7 @@ mod error;
 mod fuel;
 mod images;
 mod inventory;
+mod kept;
 mod materials;
 mod registry;
 mod session;
@@ -41,15 +42,15 @@ pub use self::registry::{Version, VersionId};
 pub use self::session::{Cancelled, Sandbox, Session, SessionSetup};
 
 use self::admission::Demand;
-use self::definition::EnvironmentMark;
 use self::fuel::Fuel;
 use self::images::Images;
+use self::kept::{Kept, OperatorEnvironments};
 use self::materials::Preparer;
 use self::registry::{Quota, Registry};
 use self::store::Store;
 use crate::config::{Classes, Config};
 use crate::declared::Declared;
-use crate::environment::{Environment, Environments};
+use crate::environment::Environments;
 use crate::imports::Imports;
 use crate::metrics::{Levels, Metrics, TenantLevels};
 use crate::packages::{self, Packages};
@@ -61,13 +62,13 @@ use crate::workers::WorkerPool;
 pub struct Functions {
     tokens: Tokens,
     key_file: KeyFile,
-    registry: Registry,
+    registry: Arc<Registry>,
+    kept: Arc<Kept>,
     /// Functions that anybody may call, by name.
     public: BTreeMap<String, Arc<Version>>,
     store: Arc<Store>,
     images: Images,
-    environments: Environments,
-    environment_key: [u8; 32],
+    operator: Arc<OperatorEnvironments>,
     admission: Admission,
     fuel: Arc<Fuel>,
     workers: Arc<WorkerPool>,
@@ -94,7 +95,7 @@ pub struct Provisioned {
 }
 
 impl Functions {
-    /// Opens the state directory, reads all functions and keys, and starts the threads that build
+    /// Opens the state directory, reads the keys, and starts the threads that read functions and build
     /// images. `engine` builds and loads images, `workers` run batches, `metrics` count both.
     ///
     /// # Errors
@@ -109,14 +110,12 @@ impl Functions {
         let (key_file, keys) = KeyFile::open(&config.key_file())?;
         let lifetime = Duration::from_secs(config.tokens.lifetime_s);
         let quota = Quota { tenants: config.tenants.clone(), token_lifetime: lifetime };
-        let environments = Environments::open(&config.environment)?;
-        let environment_key = store.environment_key()?;
-        let registry = Registry::new(
-            quota,
-            store.load_all()?,
-            |tenant, definition| environment_of(&environments, &environment_key, tenant, definition),
-            SystemTime::now(),
-        );
+        let operator = Arc::new(OperatorEnvironments {
+            environments: Environments::open(&config.environment)?,
+            key: store.environment_key()?,
+        });
+        let registry = Arc::new(Registry::new(quota));
+        let kept = Kept::start(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&operator))?;
         let cache = config.cache_dir();
         let fuel = Fuel::new(&config.tenants);
         let preparer = Arc::new(Preparer::new(
@@ -127,6 +126,7 @@ impl Functions {
             tokens: Tokens::with_keys(&keys, &config.tokens.audience, lifetime),
             key_file,
             registry,
+            kept,
             public: BTreeMap::new(),
             images: Images::start(
                 config,
@@ -137,8 +137,7 @@ impl Functions {
                 Arc::clone(&fuel),
             )?,
             store,
-            environments,
-            environment_key,
+            operator,
             admission: Admission::new(config),
             fuel,
             workers,
@@ -167,12 +166,23 @@ impl Functions {
         self.images.packages()
     }
 
-    /// Loads the images that were used last, at most `limit`, on a thread of its own.
+    /// Loads the images that were used last, at most `limit`, on a thread of its own, when all functions of
+    /// earlier runs have been read.
     ///
     /// # Errors
     /// There is no thread to be had.
     pub fn load_images(&self, limit: usize) -> std::io::Result<()> {
-        self.images.load_latest(self.registry.all(), limit)
+        let (kept, registry) = (Arc::clone(&self.kept), Arc::clone(&self.registry));
+        let versions = move || {
+            futures::executor::block_on(kept.all());
+            registry.all()
+        };
+        self.images.load_latest(versions, limit)
+    }
+
+    /// Waits until every image that can be kept on disk is there.
+    pub async fn images_are_kept(&self) {
+        self.images.are_kept().await;
     }
 
     /// The functions that anybody may call, by name.
@@ -216,7 +226,7 @@ impl Functions {
     ) -> Result<Provisioned, ProvisionError> {
         check_name("tenant", tenant, MAX_TENANT_BYTES)?;
         check_name("function", &definition.spec.name, MAX_FUNCTION_BYTES)?;
-        let environment = environment_of(&self.environments, &self.environment_key, tenant, &definition);
+        let environment = self.operator.of(tenant, &definition);
         let variables: usize = environment.0.iter().map(|(name, value)| name.len() + value.len()).sum();
         let requested = (definition.spec.code.len() + variables) as u64;
         if requested > self.code_bytes {
@@ -227,12 +237,15 @@ impl Functions {
         packages::parse_requirements(&definition.packages)?;
 
         let now = SystemTime::now();
-        if !self.registry.is_known(tenant, &definition, environment.1) {
+        let id = VersionId { tenant: tenant.to_owned(), digest: definition.digest(environment.1) };
+        if !self.is_known(&id) {
+            // Quotas count all.
+            self.kept.all().await;
             // Its image would have to be built.
             let refused = |error| self.refused(tenant, "tenants.fuel_per_minute", error);
             self.fuel.check(tenant).map_err(refused)?;
         }
-        let added = self.registry.add(tenant, definition, environment, now).map_err(|error| match error {
+        let added = self.registry.add(id, definition, environment, now).map_err(|error| match error {
             ProvisionError::TooManyOfTenant { .. } => self.refused(tenant, "tenants.max_functions", error),
             other => other,
         })?;
@@ -255,6 +268,15 @@ impl Functions {
         self.look_at_keys(Look::Regular);
         let token = self.tokens.issue(tenant, version.name(), version.id.prefix(), now)?;
         Ok(Provisioned { version: version.id.clone(), token, known: !added.is_new })
+    }
+
+    /// Whether a version is there, if only on disk.
+    fn is_known(&self, id: &VersionId) -> bool {
+        if self.registry.is_known(id) {
+            return true;
+        }
+        self.kept.bring(&id.tenant, Some(&id.prefix()));
+        self.registry.is_known(id)
     }
 
     /// Reads the token of a call. `tenant` is what the request says of itself, if it says anything.
@@ -289,7 +311,7 @@ impl Functions {
     /// Looks at the operator's files now: token keys and environments.
     pub fn reload(&self) {
         self.look_at_keys(Look::Now);
-        self.environments.reload();
+        self.operator.environments.reload();
     }
 
     /// The version that a token permits, when the call names the same function.
@@ -299,6 +321,7 @@ impl Functions {
     /// version has been retired.
     pub fn find(&self, grant: &Grant, function: &str) -> Result<Arc<Version>, CallRefused> {
         if function != grant.function {
+            self.kept.bring(&grant.tenant, None);
             return Err(if self.registry.has_function(&grant.tenant, function) {
                 CallRefused::Token(TokenError::WrongFunction {
                     permitted: grant.function.clone(),
@@ -308,7 +331,13 @@ impl Functions {
                 CallRefused::Unknown { function: function.to_owned() }
             });
         }
-        self.registry.find(grant, SystemTime::now())
+        match self.registry.find(grant, SystemTime::now()) {
+            Err(CallRefused::Retired { .. }) => {
+                self.kept.bring(&grant.tenant, Some(&grant.version));
+                self.registry.find(grant, SystemTime::now())
+            }
+            found => found,
+        }
     }
 
     /// Waits for the version's image and for a place to run, and opens a session there.
@@ -375,12 +404,13 @@ impl Functions {
     /// Forgets all versions of a tenant's functions that the operator's environments know as `name`: their
     /// tokens lead nowhere from now on. Exchanges that run go on.
     pub async fn retire(&self, tenant: &str, name: &str) {
+        self.kept.all().await;
         for version in self.registry.take(tenant, name) {
             self.forget(&version, "retired").await;
         }
     }
 
-    /// What there is now.
+    /// What there is now; while functions of earlier runs are read, as far as they have been.
     pub fn levels(&self) -> Levels {
         let usage = self.images.engine_usage();
         Levels {
@@ -441,18 +471,6 @@ impl std::fmt::Debug for Functions {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Functions").finish_non_exhaustive()
     }
-}
-
-/// Today's environment of a function, and what stands for it in its version.
-fn environment_of(
-    environments: &Environments,
-    key: &[u8; 32],
-    tenant: &str,
-    definition: &Definition,
-) -> (Arc<Environment>, Option<EnvironmentMark>) {
-    let variables = environments.of(tenant, &definition.environment_name);
-    let mark = EnvironmentMark::of(&variables, key);
-    (variables, mark)
 }
 
 fn check_name(what: &'static str, name: &str, limit: usize) -> Result<(), ProvisionError> {

@@ -198,37 +198,38 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// A registry of what was stored. Tokens that were issued before count as issued `now`.
-    /// `environment` gives today's environment of a function.
-    pub(super) fn new(
-        quota: Quota,
-        stored: Vec<StoredFunction>,
-        environment: impl Fn(&str, &Definition) -> (Arc<Environment>, Option<EnvironmentMark>),
+    /// A registry without versions.
+    pub(super) fn new(quota: Quota) -> Self {
+        Self { quota, tenants: Mutex::default(), suspended: Mutex::default() }
+    }
+
+    /// Takes in a version that was kept, unless it is there, with today's environment of its function.
+    /// Tokens that were issued for it before count as issued `now`.
+    pub(super) fn adopt(
+        &self,
+        stored: StoredFunction,
+        today: (Arc<Environment>, Option<EnvironmentMark>),
         now: SystemTime,
-    ) -> Self {
-        let mut tenants = Tenants::new();
-        for function in stored {
-            let today = environment(&function.id.tenant, &function.definition);
-            let version = Version::stored(function, today, unix_seconds(now));
-            let versions = tenants.entry(version.id.tenant.clone()).or_default();
-            versions.insert(version.id.prefix(), Arc::new(version));
-        }
-        Self { quota, tenants: Mutex::new(tenants), suspended: Mutex::default() }
+    ) {
+        let version = Version::stored(stored, today, unix_seconds(now));
+        let mut tenants = self.lock();
+        let versions = tenants.entry(version.id.tenant.clone()).or_default();
+        versions.entry(version.id.prefix()).or_insert_with(|| Arc::new(version));
     }
 
     fn lock(&self) -> MutexGuard<'_, Tenants> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a version of `tenant`, or finds the one that is there.
+    /// Adds the version of a definition with an environment, or finds the one that is there.
     pub(super) fn add(
         &self,
-        tenant: &str,
+        id: VersionId,
         definition: Definition,
         environment: (Arc<Environment>, Option<EnvironmentMark>),
         now: SystemTime,
     ) -> Result<Added, ProvisionError> {
-        let id = VersionId { tenant: tenant.to_owned(), digest: definition.digest(environment.1) };
+        let tenant = id.tenant.as_str();
         let now = unix_seconds(now);
         let mut tenants = self.lock();
         let known = tenants.get(tenant).and_then(|versions| versions.get(&id.prefix()));
@@ -257,8 +258,8 @@ impl Registry {
         } else if tenants.values().map(HashMap::len).sum::<usize>() >= limit_of_all {
             return Err(ProvisionError::TooManyOfAll { limit: limit_of_all });
         }
-        let version = Arc::new(Version::new(id, definition, environment, now));
         let versions = tenants.entry(tenant.to_owned()).or_default();
+        let version = Arc::new(Version::new(id, definition, environment, now));
         versions.insert(version.id.prefix(), Arc::clone(&version));
         Ok(Added { version, is_new: true, retired })
     }
@@ -309,15 +310,9 @@ impl Registry {
         taken
     }
 
-    /// Whether a tenant has the version already.
-    pub(super) fn is_known(
-        &self,
-        tenant: &str,
-        definition: &Definition,
-        environment: Option<EnvironmentMark>,
-    ) -> bool {
-        let id = VersionId { tenant: tenant.to_owned(), digest: definition.digest(environment) };
-        self.lock().get(tenant).is_some_and(|versions| versions.contains_key(&id.prefix()))
+    /// Whether the version is there.
+    pub(super) fn is_known(&self, id: &VersionId) -> bool {
+        self.lock().get(&id.tenant).is_some_and(|versions| versions.contains_key(&id.prefix()))
     }
 
     /// All versions.
@@ -401,14 +396,16 @@ pub(super) mod tests {
         definition: Definition,
         now: SystemTime,
     ) -> Result<Added, ProvisionError> {
-        registry.add(tenant, definition, (Arc::default(), None), now)
+        let id = VersionId { tenant: tenant.to_owned(), digest: definition.digest(None) };
+        registry.add(id, definition, (Arc::default(), None), now)
     }
 
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    fn registry(of_tenant: usize, of_all: usize) -> Registry {
+    /// An empty registry for so many versions of a tenant, and of all.
+    pub(in crate::functions) fn registry(of_tenant: usize, of_all: usize) -> Registry {
         let some = |number| std::num::NonZeroUsize::new(number).unwrap();
         let mut tenants = TenantConfig {
             max_functions: some(of_tenant),
@@ -418,14 +415,19 @@ pub(super) mod tests {
         let larger = TenantOverride { max_functions: Some(some(3)), ..TenantOverride::default() };
         tenants.overrides.insert("larger".to_owned(), larger);
         let quota = Quota { tenants, token_lifetime: Duration::from_secs(100) };
-        Registry::new(quota, Vec::new(), |_, _| (Arc::default(), None), at(0))
+        Registry::new(quota)
     }
 
     fn grant(version: &Version) -> Grant {
+        grant_of(&version.id, version.name())
+    }
+
+    /// What a token for a version says.
+    pub(in crate::functions) fn grant_of(id: &VersionId, function: &str) -> Grant {
         Grant {
-            tenant: version.id.tenant.clone(),
-            function: version.name().to_owned(),
-            version: version.id.prefix(),
+            tenant: id.tenant.clone(),
+            function: function.to_owned(),
+            version: id.prefix(),
             expires: at(u32::MAX.into()),
         }
     }

@@ -7,6 +7,7 @@
 //! and renamed. Images are not flushed: what a failure of the machine makes of one is found out by its digest,
 //! and it is built again. All access goes through one directory handle that cannot be left.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -16,6 +17,7 @@ use super::error::{StoreError, Untrusted};
 use super::materials::Materials;
 use super::registry::VersionId;
 use crate::state_dir::{self, TEMPORARY_PREFIX};
+use crate::token::VersionPrefix;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, MetadataExt as _};
 use serde::{Deserialize, Serialize};
@@ -96,30 +98,70 @@ impl Store {
     /// All functions. A file that cannot be used is left alone and reported in the log: one broken
     /// file must not keep the other functions from being served.
     pub(super) fn load_all(&self) -> Result<Vec<StoredFunction>, StoreError> {
-        let failed = |source| StoreError::Directory { path: self.path.join(FUNCTIONS), source };
         let mut found = Vec::new();
-        for tenant in self.root.read_dir(FUNCTIONS).map_err(failed)? {
-            let tenant = tenant.map_err(failed)?;
-            if !tenant.file_type().map_err(failed)?.is_dir() {
-                continue;
-            }
-            let directory = tenant.open_dir().map_err(failed)?;
-            for file in directory.entries().map_err(failed)? {
-                let name = file.map_err(failed)?.file_name();
-                let name = name.to_string_lossy();
-                if name.starts_with(TEMPORARY_PREFIX) {
-                    if !self.read_only {
-                        directory.remove_file(&*name).map_err(failed)?;
-                    }
-                    continue;
-                }
-                match read_record(&directory, &name) {
-                    Ok(record) => found.push(record),
-                    Err(error) => tracing::warn!(file = &*name, error, "a stored function is unusable"),
-                }
-            }
+        for tenant in self.tenants()? {
+            self.load_tenant(&tenant, |stored| found.push(stored))?;
         }
         Ok(found)
+    }
+
+    /// The directories of tenants that have functions.
+    pub(super) fn tenants(&self) -> Result<Vec<OsString>, StoreError> {
+        let failed = |source| StoreError::Directory { path: self.path.join(FUNCTIONS), source };
+        let mut tenants = Vec::new();
+        for tenant in self.root.read_dir(FUNCTIONS).map_err(failed)? {
+            let tenant = tenant.map_err(failed)?;
+            if tenant.file_type().map_err(failed)?.is_dir() {
+                tenants.push(tenant.file_name());
+            }
+        }
+        Ok(tenants)
+    }
+
+    /// Hands over the functions below one of [`Store::tenants`], as [`Store::load_all`] does, and removes
+    /// what an interrupted write left there.
+    pub(super) fn load_tenant(
+        &self,
+        tenant: &OsStr,
+        mut found: impl FnMut(StoredFunction),
+    ) -> Result<(), StoreError> {
+        let path = Path::new(FUNCTIONS).join(tenant);
+        let failed = |source| StoreError::Directory { path: self.path.join(&path), source };
+        let directory = self.root.open_dir(&path).map_err(failed)?;
+        for file in directory.entries().map_err(failed)? {
+            let name = file.map_err(failed)?.file_name();
+            let name = name.to_string_lossy();
+            if !name.starts_with(TEMPORARY_PREFIX) {
+                load_record(&directory, &name, &mut found);
+            } else if !self.read_only {
+                directory.remove_file(&*name).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over a tenant's functions whose versions begin with `prefix`, or all of them; changes nothing.
+    pub(super) fn load_versions(
+        &self,
+        tenant: &str,
+        prefix: Option<&VersionPrefix>,
+        mut found: impl FnMut(StoredFunction),
+    ) -> Result<(), StoreError> {
+        let path = directory_of(FUNCTIONS, tenant);
+        let failed = |source| StoreError::Directory { path: self.path.join(&path), source };
+        let directory = match self.root.open_dir(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            directory => directory.map_err(failed)?,
+        };
+        let prefix = prefix.map(hex::encode).unwrap_or_default();
+        for file in directory.entries().map_err(failed)? {
+            let name = file.map_err(failed)?.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(&prefix) && !name.starts_with(TEMPORARY_PREFIX) {
+                load_record(&directory, &name, &mut found);
+            }
+        }
+        Ok(())
     }
 
     /// Keeps a function.
@@ -141,20 +183,21 @@ impl Store {
         self.write(&path, &bytes).map_err(failed)
     }
 
-    /// Keeps a function's image: the materials as one line of JSON, then the image.
+    /// Keeps a function's image, which was made at the time `made`: the materials as one line of JSON, then
+    /// the image.
     pub(super) fn put_image(
         &self,
         id: &VersionId,
         materials: &Materials,
         bytes: &[u8],
+        made: SystemTime,
     ) -> Result<(), StoreError> {
         let path = file_of(IMAGES, id, "image");
         let failed = |source| StoreError::Write { path: self.path.join(&path), source };
-        let mut content = serde_json::to_vec(materials).map_err(|error| failed(error.into()))?;
-        content.push(b'\n');
-        content.extend_from_slice(bytes);
+        let mut line = serde_json::to_vec(materials).map_err(|error| failed(error.into()))?;
+        line.push(b'\n');
         // The image's own digest tells whether all of it came to disk.
-        state_dir::write_unflushed(&self.root, &path, &content).map_err(failed)
+        state_dir::write_unflushed(&self.root, &path, &[&line, bytes], made).map_err(failed)
     }
 
     /// The key of [`EnvironmentMark`]s, made when it does not exist.
@@ -207,7 +250,7 @@ impl Store {
         Ok(Some(StoredImage { materials, bytes }))
     }
 
-    /// When a function's image was last written or read, if there is one.
+    /// When a function's image was made or last read, if there is one.
     pub(super) fn image_time(&self, id: &VersionId) -> Option<SystemTime> {
         let metadata = self.root.metadata(file_of(IMAGES, id, "image")).ok()?;
         metadata.modified().ok().map(cap_std::time::SystemTime::into_std)
@@ -232,9 +275,12 @@ impl Store {
 }
 
 fn file_of(kind: &str, id: &VersionId, extension: &str) -> PathBuf {
-    let hash = Sha256::new().chain_update(b"tenant\0").chain_update(&id.tenant).finalize();
-    let tenant = hex::encode(&hash[..16]);
-    PathBuf::from(kind).join(tenant).join(format!("{}.{extension}", hex::encode(id.digest)))
+    directory_of(kind, &id.tenant).join(format!("{}.{extension}", hex::encode(id.digest)))
+}
+
+fn directory_of(kind: &str, tenant: &str) -> PathBuf {
+    let hash = Sha256::new().chain_update(b"tenant\0").chain_update(tenant).finalize();
+    PathBuf::from(kind).join(hex::encode(&hash[..16]))
 }
 
 /// Refuses what others than this user could have written, or have bits of `closed`.
@@ -244,6 +290,14 @@ fn check_owner(metadata: &Metadata, closed: u32) -> Result<(), Untrusted> {
         return Ok(());
     }
     Err(Untrusted { owner, mode })
+}
+
+/// Hands a function over, or tells in the log why it cannot be used.
+fn load_record(directory: &Dir, name: &str, found: &mut impl FnMut(StoredFunction)) {
+    match read_record(directory, name) {
+        Ok(record) => found(record),
+        Err(error) => tracing::warn!(file = name, error, "a stored function is unusable"),
+    }
 }
 
 fn read_record(directory: &Dir, name: &str) -> Result<StoredFunction, String> {
@@ -270,6 +324,8 @@ fn read_record(directory: &Dir, name: &str) -> Result<StoredFunction, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::functions::registry::tests::definition;
 
@@ -285,7 +341,9 @@ mod tests {
             store.put_function(&id(tenant, code), &definition("f", code), None).unwrap();
         }
         let materials = Materials { files_digest: Some("00".to_owned()), ..Materials::default() };
-        store.put_image(&id("a", "1"), &materials, b"ima\nge").unwrap();
+        let made = SystemTime::now() - Duration::from_secs(5);
+        store.put_image(&id("a", "1"), &materials, b"ima\nge", made).unwrap();
+        assert_eq!(store.image_time(&id("a", "1")), Some(made), "whenever it came to disk");
         store.remove(&id("a", "2")).unwrap();
         drop(store);
 
@@ -319,7 +377,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
-        store.put_image(&id("a", "1"), &Materials::default(), b"image").unwrap();
+        store.put_image(&id("a", "1"), &Materials::default(), b"image", SystemTime::now()).unwrap();
         let path = directory.path().join(file_of(IMAGES, &id("a", "1"), "image"));
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
@@ -334,7 +392,7 @@ mod tests {
         };
         let store = Store::open(directory.path()).unwrap();
         store.put_function(&id("a", "1"), &definition("f", "1"), None).unwrap();
-        store.put_image(&id("a", "1"), &Materials::default(), b"image").unwrap();
+        store.put_image(&id("a", "1"), &Materials::default(), b"image", SystemTime::now()).unwrap();
         let image = directory.path().join(file_of(IMAGES, &id("a", "1"), "image"));
         let record = directory.path().join(file_of(FUNCTIONS, &id("a", "1"), "json"));
         set(&image, 0o644);

@@ -1,5 +1,6 @@
 //! What a region maps: a base snapshot, and over it the pages in which an image differs.
 
+use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -28,14 +29,21 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Makes a snapshot of `len` bytes from runs of pages, each given with its offset.
-    pub(crate) fn new<'a>(
+    /// Makes a snapshot of `len` bytes whose `runs` of pages are read from `from`, one behind the other.
+    pub(crate) fn read(len: usize, runs: &[PageRun], from: &mut impl Read) -> Result<Arc<Self>, MemoryError> {
+        if len == 0 || len > MEMORY_MAX || !len.is_multiple_of(PAGE) {
+            return Err(MemoryError::Malformed { reason: "the memory has an impossible size" });
+        }
+        let parts = runs.iter().map(|run| (run.start, run.len));
+        Ok(Arc::new(Self { content: SealedFile::read("vivarium-base", len, parts, from)? }))
+    }
+
+    /// A snapshot of `len` bytes with runs of pages, each given with its offset.
+    #[cfg(test)]
+    pub(super) fn new<'a>(
         len: usize,
         runs: impl IntoIterator<Item = (usize, &'a [u8])>,
     ) -> Result<Arc<Self>, MemoryError> {
-        if len > MEMORY_MAX {
-            return Err(MemoryError::Malformed { reason: "the memory is larger than 4 GiB" });
-        }
         Ok(Arc::new(Self { content: SealedFile::new("vivarium-base", len, runs)? }))
     }
 

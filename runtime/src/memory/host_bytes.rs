@@ -1,5 +1,6 @@
 //! Sealed, anonymous files that hold image content, and the host's read-only view of them.
 
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 
@@ -9,9 +10,14 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use super::{MemoryError, PAGE};
 
+const OUTSIDE: MemoryError = MemoryError::Malformed { reason: "a run of pages ends outside the image" };
+
+/// Bytes that are copied at once: few enough to stay in the processor's cache between reading and writing.
+const CHUNK: usize = 256 << 10;
+
 /// An immutable file in memory, mapped read-only into the host.
 #[derive(Debug)]
-pub(super) struct SealedFile {
+pub(crate) struct SealedFile {
     file: OwnedFd,
     view: NonNull<u8>,
     len: usize,
@@ -36,20 +42,44 @@ impl SealedFile {
                 reason: "an image's size is not a multiple of the page size",
             });
         }
-        let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
-            .map_err(MemoryError::system("memfd_create"))?;
-        ftruncate(&file, len as u64).map_err(MemoryError::system("ftruncate"))?;
-        for (offset, mut bytes) in parts {
-            let mut offset = offset;
+        let file = create(name, len)?;
+        for (offset, bytes) in parts {
             if offset.checked_add(bytes.len()).is_none_or(|end| end > len) {
-                return Err(MemoryError::Malformed { reason: "a run of pages ends outside the image" });
+                return Err(OUTSIDE);
             }
-            while !bytes.is_empty() {
-                let written = pwrite(&file, bytes, offset as u64).map_err(MemoryError::system("pwrite"))?;
-                offset += written;
-                bytes = bytes.get(written..).unwrap_or_default();
+            write(&file, bytes, offset)?;
+        }
+        Self::seal(file, len)
+    }
+
+    /// Creates a file of `len` bytes (more than 0) whose `parts`, given as offset and length, are read from
+    /// `from`, one behind the other. A part at a time is never in memory as a whole but where it stays.
+    pub(crate) fn read(
+        name: &'static str,
+        len: usize,
+        parts: impl IntoIterator<Item = (usize, usize)>,
+        from: &mut impl Read,
+    ) -> Result<Self, MemoryError> {
+        let file = create(name, len)?;
+        // Large buffers of the C library begin 16 bytes behind a page, which some processors copy to at a
+        // quarter of their speed.
+        let mut buffer = vec![0; CHUNK + PAGE];
+        let begin = buffer.as_ptr().align_offset(PAGE).min(PAGE);
+        let buffer = buffer.get_mut(begin..begin + CHUNK).unwrap_or_default();
+        for (mut offset, part) in parts {
+            let end = offset.checked_add(part).filter(|end| *end <= len).ok_or(OUTSIDE)?;
+            while offset < end {
+                let chunk = buffer.get_mut(..CHUNK.min(end - offset)).unwrap_or_default();
+                let read = from.read_exact(chunk);
+                read.map_err(|source| MemoryError::System { operation: "reading an image", source })?;
+                write(&file, chunk, offset)?;
+                offset += chunk.len();
             }
         }
+        Self::seal(file, len)
+    }
+
+    fn seal(file: OwnedFd, len: usize) -> Result<Self, MemoryError> {
         fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(MemoryError::system("sealing an image"))?;
         // SAFETY: a new mapping at an address of the kernel's choice; no existing memory is touched.
@@ -67,7 +97,7 @@ impl SealedFile {
     }
 
     /// The file, to map it elsewhere.
-    pub(super) fn file(&self) -> &OwnedFd {
+    pub(crate) fn file(&self) -> &OwnedFd {
         &self.file
     }
 
@@ -79,6 +109,22 @@ impl SealedFile {
     }
 }
 
+fn create(name: &'static str, len: usize) -> Result<OwnedFd, MemoryError> {
+    let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+        .map_err(MemoryError::system("memfd_create"))?;
+    ftruncate(&file, len as u64).map_err(MemoryError::system("ftruncate"))?;
+    Ok(file)
+}
+
+fn write(file: &OwnedFd, mut bytes: &[u8], mut offset: usize) -> Result<(), MemoryError> {
+    while !bytes.is_empty() {
+        let written = pwrite(file, bytes, offset as u64).map_err(MemoryError::system("pwrite"))?;
+        offset += written;
+        bytes = bytes.get(written..).unwrap_or_default();
+    }
+    Ok(())
+}
+
 impl Drop for SealedFile {
     fn drop(&mut self) {
         // SAFETY: `view` is this value's own mapping of `len` bytes and no borrow of it is left.
@@ -86,5 +132,43 @@ impl Drop for SealedFile {
         if let Err(errno) = unmapped {
             tracing::error!(%errno, "an image's view could not be unmapped");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read_to_their_places_and_the_rest_is_zero() {
+        let len = 4 * CHUNK + 100;
+        let parts = [(7, 2 * CHUNK + 9), (3 * CHUNK, 1), (len - 50, 50)];
+        let content: Vec<u8> = (0..2 * CHUNK + 60).map(|at| (at % 251) as u8 + 1).collect();
+        let mut from = content.as_slice();
+        let file = SealedFile::read("test", len, parts, &mut from).unwrap();
+        assert!(from.is_empty());
+        let mut expected = vec![0; len];
+        let mut rest = content.as_slice();
+        for (offset, part) in parts {
+            let (head, tail) = rest.split_at(part);
+            expected[offset..offset + part].copy_from_slice(head);
+            rest = tail;
+        }
+        assert!(file.bytes() == expected);
+    }
+
+    #[test]
+    fn parts_that_end_outside_or_are_not_there_are_refused() {
+        let read = |parts: &[(usize, usize)]| {
+            SealedFile::read("test", PAGE, parts.iter().copied(), &mut [1; PAGE].as_slice()).map(drop)
+        };
+        assert!(read(&[(0, PAGE)]).is_ok());
+        for parts in [[(1, PAGE)], [(PAGE, 1)], [(usize::MAX, 2)]] {
+            assert!(matches!(read(&parts), Err(MemoryError::Malformed { .. })), "{parts:?}");
+        }
+        assert!(
+            matches!(read(&[(0, PAGE), (0, 1)]), Err(MemoryError::System { .. })),
+            "there is no more to read"
+        );
     }
 }
