@@ -185,6 +185,14 @@ fn attack_wheels() {
             "the wheel of evil 1 cannot be used: `evil.py` does not have the length in RECORD",
         ),
         (
+            Wheel::new("evil", "1").module("x = 1").record(|record| {
+                let (head, digest) = record.split_once("sha256=").expect("a digest");
+                let other = if digest.starts_with('A') { 'B' } else { 'A' };
+                format!("{head}sha256={other}{}", &digest[1..])
+            }),
+            "the wheel of evil 1 cannot be used: `evil.py` does not have the hash in RECORD",
+        ),
+        (
             Wheel::new("evil", "1").module("").record(|record| record + "gone.py,,\n"),
             "the wheel of evil 1 cannot be used: `gone.py` is in RECORD but not in the wheel",
         ),

@@ -14,17 +14,7 @@ use crate::product;
 const FILESYSTEM: &str = "filesystem";
 
 /// Its sources, in the guest's folder, without the fuzzer.
-const FILESYSTEM_SOURCES: [&str; 9] = [
-    "archive.c",
-    "attributes.c",
-    "calls_fd.c",
-    "calls_path.c",
-    "calls_readdir.c",
-    "descriptor.c",
-    "mount.c",
-    "node.c",
-    "path.c",
-];
+const FILESYSTEM_SOURCES: &str = include_str!("../../guest-python/tests/filesystem_sources.txt");
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -146,7 +136,7 @@ fn filesystem(workspace: &Path, work: &Path, arguments: &Arguments) -> anyhow::R
         .arg("-DVIVARIUM_SOURCE_DATE_EPOCH=1749600000")
         .arg("-I")
         .arg(&folder)
-        .args(FILESYSTEM_SOURCES.map(|source| folder.join(source)))
+        .args(FILESYSTEM_SOURCES.lines().map(|source| folder.join(source)))
         .arg(&object)
         .arg("-o")
         .arg(&program);

@@ -324,12 +324,16 @@ mod tests {
     use std::num::NonZeroUsize;
 
     fn admission(all: usize, of_tenant: usize, waiting: usize, wait_s: u64) -> Admission {
+        Admission::new(&config(all, of_tenant, waiting, wait_s))
+    }
+
+    fn config(all: usize, of_tenant: usize, waiting: usize, wait_s: u64) -> Config {
         let mut config = Config::default();
         config.server.max_concurrent_exchanges = NonZeroUsize::new(all).unwrap();
         config.tenants.max_waiting_exchanges = waiting;
         config.server.exchange_wait_s = wait_s;
         config.tenants.max_concurrent_exchanges = NonZeroUsize::new(of_tenant).unwrap();
-        Admission::new(&config)
+        config
     }
 
     fn demand(memory_bytes: u64) -> Demand {
@@ -395,8 +399,10 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_promised_once() {
-        let mut admission = admission(100, 100, 10, 0);
-        (admission.memory, admission.memory_units) = (Arc::new(Semaphore::new(10)), 10);
+        let mut config = config(100, 100, 10, 0);
+        config.server.host_memory_bytes = 10 << 20;
+        config.build_limits.memory_bytes = 0;
+        let admission = Admission::new(&config);
         let held = admission.enter("a", &demand(6 << 20)).await.unwrap();
         let _small = admission.enter("b", &demand(4 << 20)).await.unwrap();
         let refused = admission.enter("b", &demand(1)).await.unwrap_err().to_string();

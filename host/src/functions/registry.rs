@@ -486,6 +486,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn attack_55_functions_that_were_dropped_or_suspended_are_not_found() {
+        let registry = registry(10, 10);
+        let version = add(&registry, "a", definition("f", "1"), at(0)).unwrap().version;
+        let name = version.definition.environment_name.clone();
+        registry.suspend("a", &name, true);
+        assert!(matches!(registry.find(&grant(&version), at(1)), Err(CallRefused::Suspended { .. })));
+        registry.suspend("a", &name, false);
+        assert!(registry.find(&grant(&version), at(1)).is_ok());
+        assert_eq!(registry.take("a", &name).len(), 1);
+        assert!(matches!(registry.find(&grant(&version), at(1)), Err(CallRefused::Retired { .. })));
+    }
+
+    #[test]
     fn all_tenants_together_are_bounded() {
         let registry = registry(2, 2);
         add(&registry, "a", definition("f", "1"), at(0)).unwrap();

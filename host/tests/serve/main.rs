@@ -4,6 +4,7 @@
 
 mod batches;
 mod client;
+mod connections;
 mod keys;
 mod quotas;
 mod tls;

@@ -20,3 +20,4 @@ mod residue;
 mod resources;
 mod results;
 mod stored_images;
+mod values;

@@ -128,6 +128,26 @@ fn attack_46_48_nothing_stays_in_memory_or_globals() {
 }
 
 #[test]
+fn attack_46_48_nothing_stays_when_an_instance_is_reset_in_its_place() {
+    on_worker(|| {
+        let engine = engine(&guest());
+        let image = image(&engine, "a");
+        // A memory that has grown would get another fork in its place.
+        let limits = Limits { memory_bytes: image.memory_bytes(), ..FILL };
+        let mut instance = image.fork(&limits, &Capabilities::default()).unwrap();
+        for how in 0..5 {
+            instance.invoke(&int64_batch([MARKER, how])).unwrap_err();
+            instance.reset().unwrap();
+            let seen = instance.invoke(&int64_batch([MARKER - 1])).unwrap();
+            assert_eq!(int64_values(&seen), [0], "ended by {how}");
+            instance.reset().unwrap();
+        }
+        drop(instance);
+        idle(&engine);
+    });
+}
+
+#[test]
 fn attack_46_an_image_of_another_tenant_is_not_in_a_region_that_was_used_for_it() {
     // The secret of an image is in pages of its own, which are mapped into regions that others get later.
     on_worker(|| {

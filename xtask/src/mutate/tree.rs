@@ -1,5 +1,6 @@
 //! A copy of the workspace's sources, in which defences are taken out.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,14 +22,15 @@ impl Tree {
             .output()
             .context("cannot start git")?;
         ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
+        let mut there = HashSet::new();
         for name in String::from_utf8(output.stdout)?.split_terminator('\0') {
             let (from, to) = (workspace.join(name), copy.join(name));
             if from.is_file() {
                 refresh(&from, &to).with_context(|| format!("cannot copy {name}"))?;
-            } else if to.exists() {
-                fs::remove_file(&to)?;
+                there.insert(to);
             }
         }
+        remove_others(copy, &there)?;
         Ok(Self(copy.to_owned()))
     }
 
@@ -66,6 +68,19 @@ impl Drop for Changed {
             let _ = fs::write(path, text);
         }
     }
+}
+
+/// Removes files that the workspace does not have any more, which cargo might take for targets.
+fn remove_others(folder: &Path, there: &HashSet<PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_others(&entry.path(), there)?;
+        } else if !there.contains(&entry.path()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies a file unless it is the same already. A file that was not there keeps its time, for cargo's sake; one
