@@ -53,12 +53,9 @@ fn set(_slice: Duration, _nice: Option<u8>) {}
 mod tests {
     use super::*;
 
-    fn niceness() -> i32 {
-        rustix::process::getpriority_process(None).unwrap()
-    }
-
     #[test]
     fn a_thread_falls_behind_alone() {
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
         let before = niceness();
         let behind = std::thread::spawn(move || {
             react_quickly();

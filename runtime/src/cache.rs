@@ -84,7 +84,7 @@ impl EntryReader {
     }
 
     /// Reads to the end, and tells whether all that was read is what was stored.
-    fn is_intact(mut self) -> io::Result<bool> {
+    fn check_digest(mut self) -> io::Result<bool> {
         io::copy(&mut self, &mut io::sink())?;
         let found: [u8; DIGEST_BYTES] = self.hash.finalize().into();
         Ok(self.left == 0 && self.digest == found)
@@ -142,7 +142,7 @@ impl Cache {
         let reader = EntryReader::new(file, metadata.len()).map_err(failed("reading", &path))?;
         if let Some(mut reader) = reader {
             let taken = take(&mut reader);
-            if reader.is_intact().map_err(failed("reading", &path))? {
+            if reader.check_digest().map_err(failed("reading", &path))? {
                 return taken.map(Some);
             }
         }
