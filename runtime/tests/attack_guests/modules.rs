@@ -304,25 +304,25 @@ fn attack_54_features() {
             "a table of 64 bits",
             table("(table i64 4 funcref)"),
             "engine: compiling the guest: failed to parse WebAssembly module: memory64 must be enabled for \
-            64-bit tables (at offset 0x8d)",
+            64-bit tables (at offset 0x93)",
         ),
         (
             "a table of the host's",
             table("(table 4 externref)"),
             "engine: compiling the guest: failed to parse WebAssembly module: gc types are disallowed but \
-            found type which requires gc (at offset 0x8d)",
+            found type which requires gc (at offset 0x93)",
         ),
         (
             "101 tables",
             with(&"(table 1 funcref)".repeat(101)),
             "engine: compiling the guest: failed to parse WebAssembly module: tables count exceeds limit \
-            of 100 (at offset 0x8d)",
+            of 100 (at offset 0x93)",
         ),
         (
             "atomics",
             with("(func (drop (i32.atomic.load (i32.const 0))))"),
             "engine: compiling the guest: failed to compile: wasm[0]::function[2]: WebAssembly translation \
-            error: Invalid input WebAssembly code at offset 621: threads support is not enabled",
+            error: Invalid input WebAssembly code at offset 627: threads support is not enabled",
         ),
         (
             "waiting",
@@ -357,7 +357,7 @@ fn attack_54_features() {
             "relaxed SIMD",
             with("(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))"),
             "engine: compiling the guest: failed to compile: wasm[0]::function[2]: WebAssembly translation \
-            error: Invalid input WebAssembly code at offset 627: relaxed SIMD support is not enabled",
+            error: Invalid input WebAssembly code at offset 633: relaxed SIMD support is not enabled",
         ),
         (
             "wide arithmetic",
@@ -366,7 +366,7 @@ fn attack_54_features() {
                 0))) (drop))",
             ),
             "engine: compiling the guest: failed to compile: wasm[0]::function[2]: WebAssembly translation \
-            error: Invalid input WebAssembly code at offset 631: wide arithmetic support is not enabled",
+            error: Invalid input WebAssembly code at offset 637: wide arithmetic support is not enabled",
         ),
         (
             "passive data",
