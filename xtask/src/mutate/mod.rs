@@ -89,6 +89,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         };
         let line = match outcome {
             Ok(Outcome::Failed(said)) => {
+                // The results are for every machine.
+                let said = said.replace(&*tree.root().to_string_lossy(), "DIR");
                 results.note(mutation, &said);
                 results.write(&workspace).context("cannot write the results")?;
                 said
