@@ -184,6 +184,9 @@ impl Region {
         if from >= self.accessible {
             return Ok(());
         }
+        // Freeing pages takes milliseconds when they are many. Replacing the mapping would do it while nobody
+        // else of the process can map, grow or protect anything.
+        self.discard(from, self.accessible - from)?;
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
         // SAFETY: the range lies inside this region's reservation and no memory uses it any more.
         unsafe { mmap_anonymous(self.at(from), self.accessible - from, ProtFlags::empty(), flags) }
@@ -230,11 +233,15 @@ impl Region {
             return Ok(false);
         }
         self.touched.forget();
-        // SAFETY: the range lies inside this region and no memory uses it; private pages are
-        // dropped, the next access finds the file's or a zero page again.
-        unsafe { madvise(self.at(0), backing.len(), Advice::LinuxDontNeed) }
-            .map_err(MemoryError::system("discarding a memory's pages"))?;
+        self.discard(0, backing.len())?;
         Ok(false)
+    }
+
+    /// Drops private pages: the next access finds the file's or a zero page again.
+    fn discard(&self, from: usize, len: usize) -> Result<(), MemoryError> {
+        // SAFETY: callers stay inside this region, and no memory uses the range.
+        unsafe { madvise(self.at(from), len, Advice::LinuxDontNeed) }
+            .map_err(MemoryError::system("discarding a memory's pages"))
     }
 
     /// Copies the image's content over a run of pages.

@@ -94,6 +94,15 @@ impl Good {
 }
 
 impl Served {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.right += other.right;
+        self.wrong += other.wrong;
+        self.refused += other.refused;
+        self.problems.extend(other.problems);
+        self.latencies.extend(other.latencies);
+        self.latencies.sort_unstable();
+    }
+
     pub(crate) fn percentile(&self, percent: f64) -> Duration {
         let at = (self.latencies.len() as f64 * percent / 100.0) as usize;
         self.latencies.get(at.min(self.latencies.len().saturating_sub(1))).copied().unwrap_or_default()
