@@ -12,6 +12,7 @@
 #include "guest.h"
 #include "immortal.h"
 #include "platform.h"
+#include "pools.h"
 #include "temporal.h"
 #include "unboxed.h"
 
@@ -148,7 +149,7 @@ collect_and_make_immortal(void)
 {
 #ifdef VIVARIUM_OWN_PYTHON
     /* The collector would let go of immortal objects: they are frozen before it runs again. */
-    return succeeds(guest.collect) && immortal_make_all() && succeeds(guest.freeze);
+    return succeeds(guest.collect) && immortal_make_all() && succeeds(guest.freeze) && pools_fill();
 #else
     return collect_and_freeze();
 #endif

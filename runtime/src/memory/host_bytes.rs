@@ -1,11 +1,11 @@
 //! Sealed, anonymous files that hold image content, and the host's read-only view of them.
 
-use std::io::Read;
+use std::io::{IoSlice, Read};
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
-use rustix::io::pwrite;
+use rustix::io::{pwrite, pwritev};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use super::{MemoryError, PAGE};
@@ -14,6 +14,9 @@ const OUTSIDE: MemoryError = MemoryError::Malformed { reason: "a run of pages en
 
 /// Bytes that are copied at once: few enough to stay in the processor's cache between reading and writing.
 const CHUNK: usize = 256 << 10;
+
+/// Parts of a file that are written at once; the kernel takes 1,024.
+const PARTS_MAX: usize = 512;
 
 /// An immutable file in memory, mapped read-only into the host.
 #[derive(Debug)]
@@ -43,12 +46,14 @@ impl SealedFile {
             });
         }
         let file = create(name, len)?;
+        let mut joined = Joined { file: &file, at: 0, bytes: 0, parts: Vec::with_capacity(PARTS_MAX) };
         for (offset, bytes) in parts {
             if offset.checked_add(bytes.len()).is_none_or(|end| end > len) {
                 return Err(OUTSIDE);
             }
-            write(&file, bytes, offset)?;
+            joined.add(offset, bytes)?;
         }
+        joined.write()?;
         Self::seal(file, len)
     }
 
@@ -114,6 +119,42 @@ fn create(name: &'static str, len: usize) -> Result<OwnedFd, MemoryError> {
         .map_err(MemoryError::system("memfd_create"))?;
     ftruncate(&file, len as u64).map_err(MemoryError::system("ftruncate"))?;
     Ok(file)
+}
+
+/// Parts of a file that follow each other, written with one call of the kernel.
+struct Joined<'a> {
+    file: &'a OwnedFd,
+    at: usize,
+    bytes: usize,
+    parts: Vec<IoSlice<'a>>,
+}
+
+impl<'a> Joined<'a> {
+    fn add(&mut self, offset: usize, part: &'a [u8]) -> Result<(), MemoryError> {
+        if part.is_empty() {
+            return Ok(());
+        }
+        if offset != self.at + self.bytes || self.parts.len() == PARTS_MAX {
+            self.write()?;
+            self.at = offset;
+        }
+        self.bytes += part.len();
+        self.parts.push(IoSlice::new(part));
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), MemoryError> {
+        let mut parts = self.parts.as_mut_slice();
+        while !parts.is_empty() {
+            let written =
+                pwritev(self.file, parts, self.at as u64).map_err(MemoryError::system("pwritev"))?;
+            self.at += written;
+            IoSlice::advance_slices(&mut parts, written);
+        }
+        self.parts.clear();
+        self.bytes = 0;
+        Ok(())
+    }
 }
 
 fn write(file: &OwnedFd, mut bytes: &[u8], mut offset: usize) -> Result<(), MemoryError> {

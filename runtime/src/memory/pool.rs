@@ -10,8 +10,8 @@ use super::region::Region;
 use super::touched::TouchedPages;
 use super::{MemoryError, PAGE, PageRun};
 
-/// Idle regions that keep restored pages instead of giving them back to the kernel.
-const WARM_REGIONS_MAX: usize = 256;
+/// Restored pages that idle regions keep instead of giving them back to the kernel, in bytes.
+const WARM_BYTES_MAX: usize = 128 << 20;
 
 /// All regions of an engine.
 #[derive(Debug)]
@@ -29,14 +29,14 @@ struct Idle {
     /// Regions that map nothing.
     blank: Vec<Region>,
     bound_count: usize,
-    warm_count: usize,
+    warm_bytes: usize,
     live: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
     region: Region,
-    warm: bool,
+    warm_bytes: usize,
 }
 
 impl Idle {
@@ -47,7 +47,7 @@ impl Idle {
             self.bound.remove(&id);
         }
         self.bound_count -= 1;
-        self.warm_count -= usize::from(slot.warm);
+        self.warm_bytes -= slot.warm_bytes;
         Some(slot.region)
     }
 }
@@ -127,21 +127,21 @@ impl RegionPool {
 
     /// Takes a region back, cleaned for the next user. A region that cannot be cleaned is unmapped.
     pub(super) fn release(&self, mut region: Region, backing: Option<&Backing>) {
-        let keep_warm = self.lock().warm_count < WARM_REGIONS_MAX;
+        let keep_bytes = WARM_BYTES_MAX.saturating_sub(self.lock().warm_bytes);
         let cleaned = match backing {
             Some(backing) if region.bound_to() == Some(backing.id()) => {
-                region.reset(backing, self.pagemap.as_ref(), keep_warm)
+                region.reset(backing, self.pagemap.as_ref(), keep_bytes)
             }
-            _ => region.blank().map(|()| false),
+            _ => region.blank().map(|()| 0),
         };
         let mut idle = self.lock();
         idle.live -= 1;
         match cleaned {
-            Ok(warm) => match region.bound_to() {
+            Ok(warm_bytes) => match region.bound_to() {
                 Some(id) => {
-                    idle.bound.entry(id).or_default().push(Slot { region, warm });
+                    idle.bound.entry(id).or_default().push(Slot { region, warm_bytes });
                     idle.bound_count += 1;
-                    idle.warm_count += usize::from(warm);
+                    idle.warm_bytes += warm_bytes;
                 }
                 None => idle.blank.push(region),
             },

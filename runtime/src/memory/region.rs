@@ -16,8 +16,9 @@ use super::{GUARD, MemoryError, PAGE, PageRun, RESERVATION};
 
 const TOTAL: usize = RESERVATION + GUARD;
 
-/// A region whose pages were copied back rather than discarded keeps at most this many bytes.
-const KEPT_BYTES_MAX: usize = 128 * PAGE;
+/// A region whose pages were copied back rather than discarded keeps at most this many bytes. Importing a
+/// small function writes to some 160 pages, and what it leaves serves the next import.
+const KEPT_BYTES_MAX: usize = 512 * PAGE;
 
 /// Address space for one linear memory. Bytes in `[0, accessible)` can be read and written, the
 /// rest faults.
@@ -206,35 +207,32 @@ impl Region {
     /// Brings the region back to the state right after [`Region::bind`] with `backing`, or makes it
     /// blank.
     ///
-    /// With `keep_warm`, pages that were written to get the image's content copied back if they
-    /// are few, which also spares the next fork their page faults; otherwise they are discarded.
-    /// Returns whether it kept any.
+    /// Pages that were written to get the image's content copied back if they are few and not more than
+    /// `keep_bytes`, which also spares the next fork their page faults; otherwise they are discarded.
+    /// Returns how many bytes it kept.
     pub(super) fn reset(
         &mut self,
         backing: &Backing,
         pagemap: Option<&Pagemap>,
-        keep_warm: bool,
-    ) -> Result<bool, MemoryError> {
+        keep_bytes: usize,
+    ) -> Result<usize, MemoryError> {
         self.drop_from(backing.len())?;
         let written = pagemap.and_then(|map| self.touched.find(map, self.base(), backing.len()));
         if let Some(written) = written {
             let bytes: usize = written.iter().map(|run| run.len).sum();
-            if bytes == 0 {
-                return Ok(false);
-            }
-            if keep_warm && bytes <= KEPT_BYTES_MAX {
+            if bytes <= KEPT_BYTES_MAX.min(keep_bytes) {
                 written.iter().for_each(|run| self.restore(backing, *run));
-                return Ok(true);
+                return Ok(bytes);
             }
         }
         if self.bound.as_ref().is_some_and(|bound| bound.copied) {
             // Discarding would lose the copied pages.
             self.blank()?;
-            return Ok(false);
+            return Ok(0);
         }
         self.touched.forget();
         self.discard(0, backing.len())?;
-        Ok(false)
+        Ok(0)
     }
 
     /// Drops private pages: the next access finds the file's or a zero page again.
@@ -304,8 +302,8 @@ mod tests {
     fn a_reset_region_is_the_image_again() {
         let image = image();
         let pagemap = Pagemap::open();
-        for (mapped, scan, warm) in
-            [(true, true, true), (true, true, false), (true, false, true), (false, true, true)]
+        for (mapped, scan, keep) in
+            [(true, true, usize::MAX), (true, true, 0), (true, false, usize::MAX), (false, true, usize::MAX)]
         {
             let layer = image.layer(false);
             let share = || MappingBudget::of_kernel().take(Overlay::mappings(layer)).filter(|_| mapped);
@@ -317,15 +315,15 @@ mod tests {
                 for page in (0..PAGES + 16).step_by(5) {
                     bytes(&mut region)[page * PAGE + 7] = 99;
                 }
-                let kept = region.reset(&image, pagemap.as_ref().filter(|_| scan), warm).unwrap();
-                assert_eq!(kept, scan && warm && pagemap.is_some());
+                let kept = region.reset(&image, pagemap.as_ref().filter(|_| scan), keep).unwrap();
+                assert_eq!(kept > 0, scan && keep > 0 && pagemap.is_some());
                 if region.is_blank() {
                     region.bind(&image, layer, share()).unwrap();
                 }
                 assert_eq!(bytes(&mut region), expected(&image));
                 region.make_accessible((PAGES + 16) * PAGE).unwrap();
                 assert!(bytes(&mut region)[PAGES * PAGE..].iter().all(|byte| *byte == 0));
-                region.reset(&image, pagemap.as_ref().filter(|_| scan), warm).unwrap();
+                region.reset(&image, pagemap.as_ref().filter(|_| scan), keep).unwrap();
                 if region.is_blank() {
                     region.bind(&image, layer, share()).unwrap();
                 }
@@ -393,7 +391,7 @@ mod tests {
         assert!(is_advised(&mut region));
         region.make_accessible((PAGES + 16) * PAGE).unwrap();
         assert!(is_advised(&mut region));
-        region.reset(&image, None, false).unwrap();
+        region.reset(&image, None, 0).unwrap();
         assert!(is_advised(&mut region));
         region.blank().unwrap();
         assert!(is_advised(&mut region));
@@ -404,7 +402,7 @@ mod tests {
         let image = image();
         let mut region = Region::reserve().unwrap();
         region.bind(&image, image.layer(false), None).unwrap();
-        assert!(!region.reset(&image, None, true).unwrap());
+        assert_eq!(region.reset(&image, None, usize::MAX).unwrap(), 0);
         assert!(region.is_blank() && region.bound_to().is_none());
     }
 }
