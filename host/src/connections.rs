@@ -71,6 +71,8 @@ struct Accepting {
     connections: Connections,
     tls: Option<Arc<Tls>>,
     handshakes: JoinSet<Option<Connection>>,
+    /// Accepted, but there was no place for it yet.
+    accepted: Option<TcpStream>,
 }
 
 impl Connections {
@@ -78,14 +80,20 @@ impl Connections {
         Self { places: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))), opening }
     }
 
-    /// Takes connections from a listener while there is room; the others wait in the operating
-    /// system's queue. Ends only by being dropped.
+    /// Takes connections from a listener while there is room; one waits here and the others in the
+    /// operating system's queue. Ends only by being dropped.
     pub(crate) fn accept(
         &self,
         listener: TcpListener,
         tls: Option<Arc<Tls>>,
     ) -> impl Stream<Item = io::Result<Connection>> + use<> {
-        let accepting = Accepting { listener, connections: self.clone(), tls, handshakes: JoinSet::new() };
+        let accepting = Accepting {
+            listener,
+            connections: self.clone(),
+            tls,
+            handshakes: JoinSet::new(),
+            accepted: None,
+        };
         futures::stream::unfold(accepting, |mut accepting| async move {
             let connection = accepting.next().await?;
             Some((Ok(connection), accepting))
@@ -106,7 +114,7 @@ impl Accepting {
                         return Some(connection);
                     }
                 }
-                accepted = accept(&self.listener, &self.connections), if has_room => {
+                accepted = accept(&self.listener, &mut self.accepted, &self.connections), if has_room => {
                     let (stream, place) = accepted?;
                     match &self.tls {
                         None => return Some(Connection::plain(stream, place)),
@@ -118,17 +126,20 @@ impl Accepting {
     }
 }
 
-/// Takes a connection once there is a place. May be dropped at any time.
-async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(TcpStream, Place)> {
-    let place = Arc::clone(&connections.places).acquire_owned().await.ok()?;
-    let place = Place { opening: connections.opening, _permit: place };
-    loop {
+/// Takes a connection and gives it a place once there is one. A listener that has no connection holds no
+/// place that another could use. May be dropped at any time: a connection that was taken stays in `accepted`.
+async fn accept(
+    listener: &TcpListener,
+    accepted: &mut Option<TcpStream>,
+    connections: &Connections,
+) -> Option<(TcpStream, Place)> {
+    while accepted.is_none() {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
                 }
-                return Some((stream, place));
+                *accepted = Some(stream);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -136,6 +147,9 @@ async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(Tc
             }
         }
     }
+    let place = Arc::clone(&connections.places).acquire_owned().await.ok()?;
+    let place = Place { opening: connections.opening, _permit: place };
+    accepted.take().map(|stream| (stream, place))
 }
 
 async fn handshake(tls: Arc<Tls>, stream: TcpStream, place: Place) -> Option<Connection> {
@@ -242,5 +256,40 @@ impl AsyncWrite for Connection {
             Transport::Plain(stream) => stream.is_write_vectored(),
             Transport::Tls(stream) => stream.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_without_connections_holds_no_place() {
+        let connections = Connections::new(1, Duration::from_secs(60));
+        let listen = || TcpListener::bind("127.0.0.1:0");
+        let (idle, busy) = (listen().await.unwrap(), listen().await.unwrap());
+        let address = busy.local_addr().unwrap();
+        let mut idle = Box::pin(connections.accept(idle, None));
+        let mut busy = Box::pin(connections.accept(busy, None));
+        assert!(futures::poll!(idle.next()).is_pending());
+        let mut clients = Vec::new();
+        let mut served = None;
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+            // The one place is that of the last connection.
+            drop(served.take());
+            let next = tokio::time::timeout(Duration::from_secs(60), busy.next());
+            served = next.await.expect("the idle listener has the place");
+            assert!(futures::poll!(idle.next()).is_pending());
+        }
+        // Nor does a connection without a place get lost when nobody waits for it.
+        clients.push(TcpStream::connect(address).await.unwrap());
+        let early = tokio::time::timeout(Duration::from_millis(200), busy.next()).await;
+        assert!(early.is_err(), "there are more connections than places");
+        drop(served);
+        let next = tokio::time::timeout(Duration::from_secs(60), busy.next()).await;
+        assert!(matches!(next, Ok(Some(Ok(_)))));
     }
 }

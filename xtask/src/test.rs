@@ -14,7 +14,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 
     // The tests start the binary itself; cargo does not build it for tests of other packages.
     let binary = product::build(&workspace)?;
-    let mut command = product::cargo(&workspace, &["test", "--release", "--workspace", "--locked"]);
+    let mut command =
+        product::cargo(&workspace, &["test", "--release", "--workspace", "--locked", "--no-fail-fast"]);
     command
         .args(arguments)
         .env("VIVARIUM_BINARY", binary)

@@ -164,6 +164,11 @@ impl Backing {
         Ok(Overlay { content, runs: placed })
     }
 
+    /// Whether this is a base itself, and no image on it.
+    pub(super) fn is_base(&self) -> bool {
+        self.overlay.is_none() && self.len == self.base.bytes().len()
+    }
+
     /// Number that no other backing of this process has.
     pub(crate) fn id(&self) -> u64 {
         self.id

@@ -181,6 +181,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn many_parts_are_written_to_their_places_and_the_rest_is_zero() {
+        // More than the kernel takes at once, empty ones among them, and a gap every now and then.
+        let contents: Vec<Vec<u8>> = (0..3000_usize).map(|part| vec![part as u8 | 1; part % 40]).collect();
+        let mut offset = 0;
+        let mut parts: Vec<(usize, &[u8])> = Vec::new();
+        for (number, content) in contents.iter().enumerate() {
+            offset += if number % 700 == 699 { 5000 } else { 0 };
+            parts.push((offset, content));
+            offset += content.len();
+        }
+        let len = offset.next_multiple_of(PAGE);
+        let file = SealedFile::new("test", len, parts.iter().copied()).unwrap();
+        let mut expected = vec![0; len];
+        for (offset, content) in parts {
+            expected[offset..offset + content.len()].copy_from_slice(content);
+        }
+        assert!(file.bytes() == expected);
+    }
+
+    #[test]
     fn parts_are_read_to_their_places_and_the_rest_is_zero() {
         let len = 4 * CHUNK + 100;
         let parts = [(7, 2 * CHUNK + 9), (3 * CHUNK, 1), (len - 50, 50)];

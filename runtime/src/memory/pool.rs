@@ -10,8 +10,15 @@ use super::region::Region;
 use super::touched::TouchedPages;
 use super::{MemoryError, PAGE, PageRun};
 
-/// Restored pages that idle regions keep instead of giving them back to the kernel, in bytes.
-const WARM_BYTES_MAX: usize = 128 << 20;
+/// Idle regions of images that keep restored pages instead of giving them back to the kernel.
+const WARM_REGIONS_MAX: usize = 256;
+
+/// Bytes that each of them keeps at most.
+const WARM_BYTES_MAX: usize = 128 * PAGE;
+
+/// The same of a region that maps a base. Importing a small function writes to some 160 pages, and as many
+/// regions are ever in use as images are built at the same time.
+const WARM_BASE_BYTES_MAX: usize = 512 * PAGE;
 
 /// All regions of an engine.
 #[derive(Debug)]
@@ -29,14 +36,14 @@ struct Idle {
     /// Regions that map nothing.
     blank: Vec<Region>,
     bound_count: usize,
-    warm_bytes: usize,
+    warm_count: usize,
     live: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
     region: Region,
-    warm_bytes: usize,
+    warm: bool,
 }
 
 impl Idle {
@@ -47,7 +54,7 @@ impl Idle {
             self.bound.remove(&id);
         }
         self.bound_count -= 1;
-        self.warm_bytes -= slot.warm_bytes;
+        self.warm_count -= usize::from(slot.warm);
         Some(slot.region)
     }
 }
@@ -127,7 +134,11 @@ impl RegionPool {
 
     /// Takes a region back, cleaned for the next user. A region that cannot be cleaned is unmapped.
     pub(super) fn release(&self, mut region: Region, backing: Option<&Backing>) {
-        let keep_bytes = WARM_BYTES_MAX.saturating_sub(self.lock().warm_bytes);
+        let keep_bytes = match backing {
+            Some(backing) if backing.is_base() => WARM_BASE_BYTES_MAX,
+            _ if self.lock().warm_count < WARM_REGIONS_MAX => WARM_BYTES_MAX,
+            _ => 0,
+        };
         let cleaned = match backing {
             Some(backing) if region.bound_to() == Some(backing.id()) => {
                 region.reset(backing, self.pagemap.as_ref(), keep_bytes)
@@ -137,11 +148,11 @@ impl RegionPool {
         let mut idle = self.lock();
         idle.live -= 1;
         match cleaned {
-            Ok(warm_bytes) => match region.bound_to() {
+            Ok(kept) => match region.bound_to() {
                 Some(id) => {
-                    idle.bound.entry(id).or_default().push(Slot { region, warm_bytes });
+                    idle.bound.entry(id).or_default().push(Slot { region, warm: kept > 0 });
                     idle.bound_count += 1;
-                    idle.warm_bytes += warm_bytes;
+                    idle.warm_count += usize::from(kept > 0);
                 }
                 None => idle.blank.push(region),
             },

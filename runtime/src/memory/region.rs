@@ -16,10 +16,6 @@ use super::{GUARD, MemoryError, PAGE, PageRun, RESERVATION};
 
 const TOTAL: usize = RESERVATION + GUARD;
 
-/// A region whose pages were copied back rather than discarded keeps at most this many bytes. Importing a
-/// small function writes to some 160 pages, and what it leaves serves the next import.
-const KEPT_BYTES_MAX: usize = 512 * PAGE;
-
 /// Address space for one linear memory. Bytes in `[0, accessible)` can be read and written, the
 /// rest faults.
 #[derive(Debug)]
@@ -207,8 +203,8 @@ impl Region {
     /// Brings the region back to the state right after [`Region::bind`] with `backing`, or makes it
     /// blank.
     ///
-    /// Pages that were written to get the image's content copied back if they are few and not more than
-    /// `keep_bytes`, which also spares the next fork their page faults; otherwise they are discarded.
+    /// Pages that were written to get the image's content copied back if they are no more than `keep_bytes`,
+    /// which also spares the next fork their page faults; otherwise they are discarded.
     /// Returns how many bytes it kept.
     pub(super) fn reset(
         &mut self,
@@ -220,7 +216,7 @@ impl Region {
         let written = pagemap.and_then(|map| self.touched.find(map, self.base(), backing.len()));
         if let Some(written) = written {
             let bytes: usize = written.iter().map(|run| run.len).sum();
-            if bytes <= KEPT_BYTES_MAX.min(keep_bytes) {
+            if bytes <= keep_bytes {
                 written.iter().for_each(|run| self.restore(backing, *run));
                 return Ok(bytes);
             }
